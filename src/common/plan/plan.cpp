@@ -73,8 +73,8 @@ void add_batch(Builder& add, const PlanInput& input, const Plan& plan, int64_t M
     add.shared("aux.index", "selection", "I32", B, a);
     add.shared("aux.value", "selection", "F32", B, a);
     add.shared("aux.grad", "selection", "F32", B, a);
-    add.own("dead", "selection", "I32", 1, M);
   }
+  add.own("dead", "selection", "I32", 1, M);
   add.shared("row_stats", "exchange", "F64", B, 4);
   add.shared("row_block_sums", "exchange", "F32", row_blocks, n);
   add.shared("data_moments", "exchange", "F64", row_blocks, n + 1);

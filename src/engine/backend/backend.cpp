@@ -1,5 +1,8 @@
 #include "engine/backend/backend.h"
 
+#include <utility>
+
+#include "common/base/clock.h"
 #include "common/plan/tiles.h"
 
 namespace saemill {
@@ -24,11 +27,23 @@ void check_sae(const SaeViews& sae, DType real) {
 
 }  // namespace
 
+template <typename Work>
+auto Backend::timed(const char* phase, Work&& work) {
+  struct Stopwatch {
+    double& sum;
+    double start = monotonic_seconds();
+    ~Stopwatch() { sum += 1e3 * (monotonic_seconds() - start); }
+  } stopwatch{phases_[phase]};
+  return work();
+}
+
+std::map<std::string, double> Backend::take_phases() { return std::exchange(phases_, {}); }
+
 void Backend::center(const View& x, const View& b_dec, const View& centered) {
   check(x, real(), 0, b_dec.cols, "x");
   check(b_dec, real(), 1, x.cols, "b_dec");
   check(centered, low(), x.rows, x.cols, "centered");
-  do_center(x, b_dec, centered);
+  timed("center", [&] { return do_center(x, b_dec, centered); });
 }
 
 void Backend::pack(const SaeViews& sae, const PackedViews& packed, int64_t first, int64_t last) {
@@ -36,7 +51,7 @@ void Backend::pack(const SaeViews& sae, const PackedViews& packed, int64_t first
   const int64_t chunks = ceil_div(sae.W_enc.rows, latent_chunk(sae.W_enc.rows));
   check(packed.encoder, DType::u8, chunks, packed_chunk_bytes(), "packed encoder");
   ensure(first % latent_chunk(sae.W_enc.rows) == 0, "packing starts inside a chunk");
-  do_pack(sae, packed, first, last);
+  timed("pack", [&] { return do_pack(sae, packed, first, last); });
 }
 
 bool Backend::select(const SelectTask& task) {
@@ -44,7 +59,7 @@ bool Backend::select(const SelectTask& task) {
   check(task.b_enc, real(), 1, task.b_enc.cols, "b_enc");
   check_codes(task.codes, real(), task.rows);
   if (task.dead.cols > 0) check_codes(task.aux, real(), task.rows);
-  return do_select(task);
+  return timed("select", [&] { return do_select(task); });
 }
 
 void Backend::decode(const DecodeTask& task) {
@@ -57,14 +72,14 @@ void Backend::decode(const DecodeTask& task) {
   check(task.row_stats, DType::f64, rows, kRowStats, "row_stats");
   check(task.block_sums, real(), ceil_div(rows, kBlock), n, "block_sums");
   if (task.aux.index) check_codes(task.aux, real(), rows), check(task.aux_residual, low(), rows, n, "aux_residual");
-  do_decode(task);
+  timed("decode", [&] { return do_decode(task); });
 }
 
 void Backend::group_by_latent(const Codes& codes, int64_t first, int64_t last, const LatentIndex& out) {
   check_codes(codes, real(), codes.index.rows);
   check(out.offsets, DType::i64, 1, out.offsets.cols, "offsets");
   ensure(out.offsets.cols > last - first, "offsets are too short");
-  do_group_by_latent(codes, first, last, out);
+  timed("group", [&] { return do_group_by_latent(codes, first, last, out); });
 }
 
 void Backend::dense_forward(const DenseForwardTask& task) {
@@ -74,7 +89,7 @@ void Backend::dense_forward(const DenseForwardTask& task) {
   check(task.residual, low(), rows, n, "residual");
   check(task.row_stats, DType::f64, rows, kRowStats, "row_stats");
   check(task.block_sums, real(), ceil_div(rows, kBlock), n, "block_sums");
-  do_dense_forward(task);
+  timed("dense_forward", [&] { return do_dense_forward(task); });
 }
 
 namespace {
@@ -95,18 +110,18 @@ void check_latents(const LatentTask& task, DType real, DType low) {
 
 void Backend::update_latents(const LatentTask& task) {
   check_latents(task, real(), low());
-  do_update_latents(task);
+  timed("latents", [&] { return do_update_latents(task); });
 }
 
 void Backend::update_latents_dense(const LatentTask& task) {
   check_latents(task, real(), low());
-  do_update_latents_dense(task);
+  timed("latents", [&] { return do_update_latents_dense(task); });
 }
 
 void Backend::data_moments(const View& x, const View& out) {
   check(x, real(), x.rows, x.cols, "x");
   check(out, DType::f64, ceil_div(x.rows, kBlock), x.cols + 1, "moments");
-  do_data_moments(x, out);
+  timed("moments", [&] { return do_data_moments(x, out); });
 }
 
 void Backend::adam(const View& param, const View& grad, const View& m, const View& v, const AdamStep& step,
@@ -115,7 +130,7 @@ void Backend::adam(const View& param, const View& grad, const View& m, const Vie
   check(grad, real(), 1, param.cols, "grad");
   check(m, real(), 1, param.cols, "m");
   check(v, real(), 1, param.cols, "v");
-  do_adam(param, grad, m, v, step, clip_factor);
+  timed("adam", [&] { return do_adam(param, grad, m, v, step, clip_factor); });
 }
 
 }  // namespace saemill

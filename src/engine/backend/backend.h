@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -143,6 +144,9 @@ class Backend {
   // One vector parameter, e.g. b_dec: param, grad, m, v real [1, n].
   void adam(const View& param, const View& grad, const View& m, const View& v, const AdamStep& step, double clip_factor);
 
+  // Milliseconds by operation, summed since the last call.
+  std::map<std::string, double> take_phases();
+
  protected:
   virtual void do_center(const View& x, const View& b_dec, const View& centered) = 0;
   virtual void do_pack(const SaeViews& sae, const PackedViews& packed, int64_t first, int64_t last) = 0;
@@ -155,6 +159,11 @@ class Backend {
   virtual void do_data_moments(const View& x, const View& out) = 0;
   virtual void do_adam(const View& param, const View& grad, const View& m, const View& v, const AdamStep& step,
                        double clip_factor) = 0;
+
+ private:
+  template <typename Work>
+  auto timed(const char* phase, Work&& work);
+  std::map<std::string, double> phases_;
 };
 
 // `d_in` and `d_sae` fix the GEMM shapes. low: f32 or bf16.

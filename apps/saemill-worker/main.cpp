@@ -1,0 +1,35 @@
+// One rank of a training, and whatever else needs the engine. People type `saemill`, which executes this.
+#include <omp.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "commands.h"
+#include "common/base/error.h"
+
+int main(int argc, char** argv) {
+  using namespace saemill;
+  CLI::App app("saemill-worker: one rank of a training, and the engine's other work", "saemill-worker");
+  app.require_subcommand(1);
+  Run run;
+  for (const auto add : {add_train, add_eval, add_inspect, add_checkpoints, add_estimate, add_bench}) add(app, run);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ErrorCode::usage);
+  }
+  // Loops name their own number of threads; oneDNN must not take more than one inside them.
+  omp_set_num_threads(1);
+  try {
+    return run();
+  } catch (const Error& error) {
+    std::fprintf(stderr, "saemill: %s\n", error.what());
+    return error.exit_code();
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "saemill: no memory left\n");
+    return static_cast<int>(ErrorCode::retry);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "saemill: internal error: %s\n", error.what());
+    return static_cast<int>(ErrorCode::internal);
+  }
+}

@@ -1,0 +1,54 @@
+// Saves the state beside the step loop: the loop stops for a copy, a thread writes it, and the ranks learn from each other's
+// signals when all parts are on the disk, so that rank 0 may publish the checkpoint.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <thread>
+
+#include "engine/train/reporter.h"
+#include "engine/train/state.h"
+#include "engine/train/step.h"
+
+namespace saemill {
+
+// Places in Signals.
+enum Signal : size_t { kRequest, kSavedStep, kSavedBytes, kSavedCrc, kSaveFailed };
+
+class Checkpointer {
+ public:
+  Checkpointer(FileSystem& files, fs::path run, const CheckpointConfig& config, Communicator& comm, Reporter& reporter);
+  ~Checkpointer();
+
+  bool busy() const { return saving_; }
+  // Collective. Copies the state and starts writing. While busy: finishes the one before first.
+  void start(const TrainingState& state);
+  // This rank's news for the others.
+  void fill(Signals& signals) const;
+  // The news of all ranks, the same on all: publishes when every part is written.
+  void settle(const std::vector<Signals>& signals);
+  // Collective. Waits until the last checkpoint is published or has failed. False: it failed.
+  bool finish();
+
+ private:
+  void write(int64_t first, int64_t last, std::vector<CheckpointTensor> rows, std::vector<CheckpointTensor> shared);
+  void publish(const std::vector<Signals>& signals);
+
+  FileSystem& files_;
+  fs::path run_;
+  CheckpointConfig config_;
+  Communicator& comm_;
+  Reporter& reporter_;
+  bool saving_ = false;
+  bool failed_ = false;
+  int64_t step_ = 0;
+  int64_t d_sae_ = 0;
+  nlohmann::json state_json_;
+  std::vector<std::byte> copy_;
+  CheckpointFile rows_file_, shared_file_;
+  std::string error_;
+  std::atomic<bool> written_{false};
+  std::thread thread_;
+};
+
+}  // namespace saemill

@@ -1,0 +1,117 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "common/base/random.h"
+#include "engine/data/order.h"
+#include "engine/train/state.h"
+
+namespace saemill {
+namespace {
+
+constexpr int64_t kSampleRows = 32768;              // Gao et al. 2024 take as many
+constexpr int64_t kSampleElements = int64_t{1} << 25;  // bounds the memory of the sample
+constexpr int kMedianIterations = 100;
+constexpr double kMedianTolerance = 1e-5;
+constexpr uint64_t kWeightStream = 1;
+
+// The first rows in the order of the data.
+std::vector<float> sample_rows(const ActivationSet& set, int64_t seed) {
+  const int64_t n = set.d_in(), rows = std::min({set.rows(), kSampleRows, std::max<int64_t>(1, kSampleElements / n)});
+  std::vector<float> sample(static_cast<size_t>(rows * n));
+  for (int64_t r = 0; r < rows; ++r)
+    set.read(row_at(r, set.rows(), static_cast<uint64_t>(seed)), 1.0f,
+             std::span(sample).subspan(static_cast<size_t>(r * n), static_cast<size_t>(n)));
+  return sample;
+}
+
+double scale_of(const std::string& normalize, const std::vector<float>& sample, int64_t n) {
+  if (normalize == "none") return 1;
+  double squares = 0, norms = 0;
+  const int64_t rows = static_cast<int64_t>(sample.size()) / n;
+  for (int64_t r = 0; r < rows; ++r) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i) sum += std::pow(static_cast<double>(sample[static_cast<size_t>(r * n + i)]), 2);
+    squares += sum;
+    norms += std::sqrt(sum);
+  }
+  if (!(squares > 0))
+    fail(ErrorCode::bad_data, "activations are all zero: activations.normalize \"{}\" has no scale; accepted: none", normalize);
+  const auto count = static_cast<double>(rows), width = static_cast<double>(n);
+  if (normalize == "mean_square") return 1 / std::sqrt(squares / (count * width));
+  return std::sqrt(width) * count / norms;  // expected_average_only_in, as SAELens names it
+}
+
+std::vector<double> mean_of(const std::vector<float>& sample, int64_t n) {
+  std::vector<double> mean(static_cast<size_t>(n));
+  const size_t rows = sample.size() / mean.size();
+  for (size_t r = 0; r < rows; ++r)
+    for (size_t i = 0; i < mean.size(); ++i) mean[i] += static_cast<double>(sample[r * mean.size() + i]);
+  for (double& value : mean) value /= static_cast<double>(rows);
+  return mean;
+}
+
+// Weiszfeld's algorithm: the point with the least sum of distances to the rows.
+std::vector<double> geometric_median(const std::vector<float>& sample, int64_t n) {
+  std::vector<double> median = mean_of(sample, n);
+  const size_t width = median.size(), rows = sample.size() / width;
+  for (int iteration = 0; iteration < kMedianIterations; ++iteration) {
+    std::vector<double> next(width);
+    double weights = 0, moved = 0, size = 0;
+    for (size_t r = 0; r < rows; ++r) {
+      double distance = 0;
+      for (size_t i = 0; i < width; ++i) distance += std::pow(static_cast<double>(sample[r * width + i]) - median[i], 2);
+      const double weight = 1 / std::max(std::sqrt(distance), 1e-12);
+      weights += weight;
+      for (size_t i = 0; i < width; ++i) next[i] += weight * static_cast<double>(sample[r * width + i]);
+    }
+    for (size_t i = 0; i < width; ++i) {
+      next[i] /= weights;
+      moved += std::pow(next[i] - median[i], 2);
+      size += next[i] * next[i];
+    }
+    median = std::move(next);
+    if (moved <= kMedianTolerance * kMedianTolerance * size) break;
+  }
+  return median;
+}
+
+void set_weights(TrainingState& state, const RunConfig& config, double encoder_scale) {
+  const int64_t M = state.weights.W_enc.rows, n = state.weights.W_enc.cols;
+  const auto seed = static_cast<uint64_t>(config.train.seed);
+  std::vector<double> row(static_cast<size_t>(n));
+  for (int64_t j = 0; j < M; ++j) {
+    double squares = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      row[static_cast<size_t>(i)] = random_normal(seed, kWeightStream, static_cast<uint64_t>(j * n + i));
+      squares += row[static_cast<size_t>(i)] * row[static_cast<size_t>(i)];
+    }
+    const double inverse = squares > 0 ? 1 / std::sqrt(squares) : 0;
+    for (int64_t i = 0; i < n; ++i) {
+      state.weights.W_dec.row<float>(j)[i] = static_cast<float>(row[static_cast<size_t>(i)] * inverse);
+      state.weights.W_enc.row<float>(j)[i] = static_cast<float>(row[static_cast<size_t>(i)] * inverse * encoder_scale);
+    }
+  }
+}
+
+}  // namespace
+
+void initialize_state(TrainingState& state, const RunConfig& config, const Architecture& architecture,
+                      const ActivationSet& set, Communicator& comm) {
+  const int64_t n = set.d_in();
+  if (comm.rank() == 0) {
+    const std::vector<float> sample = sample_rows(set, config.train.seed);
+    state.scale = scale_of(config.activations.normalize, sample, n);
+    std::vector<double> bias(static_cast<size_t>(n));
+    if (config.sae.decoder_bias_init == "mean") bias = mean_of(sample, n);
+    if (config.sae.decoder_bias_init == "geometric_median") bias = geometric_median(sample, n);
+    for (int64_t i = 0; i < n; ++i)
+      state.weights.b_dec.as<float>()[i] = static_cast<float>(bias[static_cast<size_t>(i)] * state.scale);
+    set_weights(state, config, architecture.encoder_scale(n, state.weights.W_enc.rows));
+  }
+  comm.broadcast(reinterpret_cast<std::byte*>(&state.scale), sizeof state.scale, 0);
+  for (const View& view : {state.weights.b_dec, state.weights.W_enc, state.weights.W_dec})
+    comm.broadcast(view.data, view.bytes(), 0);
+}
+
+}  // namespace saemill

@@ -1,0 +1,77 @@
+// One optimizer step in replicate mode: the forward pass is split by activations, the backward pass and the optimizer by latents.
+// All ranks call run() together; results are the same bits on every rank and at every number of ranks.
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+
+#include "engine/comm/communicator.h"
+#include "engine/data/batch_loader.h"
+#include "engine/train/exchange.h"
+#include "engine/train/state.h"
+
+namespace saemill {
+
+// Small numbers that every rank tells every other in each step.
+inline constexpr int64_t kSignals = 8;
+using Signals = std::array<double, kSignals>;
+
+struct StepInput {
+  AdamStep adam;
+  double l1 = 0;      // weight of the L1 term
+  bool log = false;   // fvu and grad_norm are wanted
+  Signals signals{};  // of this rank
+};
+
+struct StepResult {
+  double mse = 0, l1_norm = 0, l0 = 0, aux_mse = 0;  // means over the global batch
+  double total_variance = 0;                         // log only: mean squared deviation from the batch mean
+  double grad_norm = 0;                              // after projection, before clipping
+  int64_t dead = 0;                                  // latents, before the step
+  std::vector<Signals> signals;                      // of every rank
+};
+
+class Step {
+ public:
+  Step(const RunConfig& config, const Plan& plan, const Arena& arena, const Architecture& architecture, Backend& backend,
+       Communicator& comm, TrainingState& state);
+
+  // Takes micro-batches from the loader. Non-finite losses are Error{bad_data}: weights are then void.
+  StepResult run(BatchLoader& loader, const StepInput& input);
+
+  // Collective: weights and packed copies that each rank has filled for its latents reach all.
+  void share_state() { gather_latents(); }
+  // Milliseconds by phase, summed since the last call.
+  std::map<std::string, double> take_phases();
+  // The batch as gathered by the last run, for tests and benchmarks.
+  const Codes& codes() const { return codes_; }
+
+ private:
+  struct Sums;
+  ForwardTask forward_task(const View& x, const StepInput& input) const;
+  bool forward(const View& x, const StepInput& input, bool sparse);
+  LatentTask latent_task(const StepInput& input) const;
+  void find_dead();
+  void add_batch_sums(Sums& sums, bool log) const;
+  double gradient_norm(std::span<const double> row_sums);
+  void update(const StepInput& input, bool sparse, Sums& sums, StepResult& result);
+  void gather_batch(bool log, const StepInput& input);
+  void gather_latents();
+  template <typename Work>
+  void timed(const char* phase, Work&& work);
+
+  const RunConfig& config_;
+  const Plan& plan_;
+  const Architecture& architecture_;
+  Backend& backend_;
+  Communicator& comm_;
+  TrainingState& state_;
+  View centered_, residual_, aux_residual_, row_stats_, row_block_sums_, data_moments_;
+  View latent_block_sums_, latent_block_norms_, signals_, dead_, grad_W_enc_, grad_W_dec_, grad_b_enc_, grad_b_dec_;
+  Codes codes_, aux_;
+  LatentIndex by_latent_, aux_by_latent_;
+  std::map<std::string, double> phases_;
+};
+
+}  // namespace saemill

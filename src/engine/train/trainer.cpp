@@ -1,0 +1,153 @@
+#include "engine/train/trainer.h"
+
+#include <algorithm>
+
+#include "common/base/clock.h"
+#include "common/plan/tiles.h"
+#include "engine/train/checkpointer.h"
+#include "engine/train/evaluate.h"
+#include "engine/train/schedule.h"
+#include "engine/train/training_metrics.h"
+
+namespace saemill {
+namespace {
+
+class Trainer {
+ public:
+  Trainer(const TrainerOptions& options, std::shared_ptr<const ActivationSet> set, Communicator& comm,
+          Reporter& reporter, FileSystem& files)
+      : options_(options),
+        config_(options.config),
+        set_(std::move(set)),
+        comm_(comm),
+        reporter_(reporter),
+        files_(files),
+        backend_(make_cpu_backend(set_->d_in(), config_.sae.d_sae,
+                                  config_.train.dtype == "bf16" ? DType::bf16 : DType::f32, options.threads)),
+        plan_(make_plan({config_, set_->d_in(), comm.size(), options.threads, backend_->packed_chunk_bytes()})),
+        arena_(plan_, comm),
+        architecture_(make_architecture(config_.sae)),
+        state_(arena_, share_of(plan_.micro_batch_size, config_.sae.d_sae, comm.rank(), comm.size())),
+        step_(config_, plan_, arena_, *architecture_, *backend_, comm, state_),
+        checkpointer_(files, options.run, config_.checkpoint, comm, reporter) {}
+
+  Outcome run() {
+    start_state();
+    if (comm_.rank() == 0)
+      reporter_.report({{"event", "started"}, {"step", state_.step}, {"backend", backend_->name()}, {"plan", plan_.to_json()}});
+    BatchLoader loader(set_, loader_options(), slots());
+    TrainingMetrics metrics(config_, comm_);
+    const double start = monotonic_seconds();
+    const int64_t first_step = state_.step;
+    int64_t saved_step = options_.resume_step.value_or(-1);
+    Request request = Request::none;
+    while (state_.step < config_.train.steps && request < Request::finish) {
+      reporter_.progress(state_.step, "train");
+      request = one_step(loader, metrics);
+      const int64_t every = config_.checkpoint.every_steps;
+      if (request == Request::checkpoint || (every > 0 && state_.step % every == 0)) {
+        checkpointer_.start(state_);
+        saved_step = state_.step;
+      }
+    }
+    seconds_ = monotonic_seconds() - start;
+    steps_done_ = state_.step - first_step;
+    reporter_.progress(state_.step, "checkpoint");
+    if (saved_step != state_.step) checkpointer_.start(state_);
+    const bool saved = checkpointer_.finish();
+    if (request != Request::pause) return finish(request == Request::finish);
+    if (!saved) fail(ErrorCode::retry, "the checkpoint of step {} could not be saved; the one before it stays", state_.step);
+    if (comm_.rank() == 0) reporter_.report({{"event", "paused"}, {"step", state_.step}});
+    return Outcome::paused;
+  }
+
+ private:
+  void start_state() {
+    reporter_.progress(0, "init");
+    if (options_.resume_step) {
+      const auto manifest = read_manifest(options_.run / "checkpoints" / checkpoint_name(*options_.resume_step));
+      state_.from_json(manifest.state);
+      read_checkpoint_rows(manifest, state_.share.first_latent, state_.share.last_latent, state_.row_tensors());
+      read_checkpoint_shared(manifest, state_.shared_tensors());
+    } else {
+      initialize_state(state_, config_, *architecture_, *set_, comm_);
+    }
+    backend_->pack(state_.weights, state_.packed, state_.share.first_latent, state_.share.last_latent);
+    step_.share_state();
+  }
+
+  std::vector<std::span<float>> slots() const {
+    std::vector<std::span<float>> list;
+    for (const char* name : {"x.0", "x.1"}) list.emplace_back(arena_[name].as<float>(), arena_[name].bytes() / sizeof(float));
+    return list;
+  }
+
+  // The loader's batch is the micro-batch.
+  BatchLoaderOptions loader_options() const {
+    const int64_t parts = config_.train.batch_size / plan_.micro_batch_size;
+    return {static_cast<uint64_t>(config_.train.seed), plan_.micro_batch_size,  state_.share.first_row, state_.share.last_row,
+            state_.step * parts,                       config_.train.steps * parts, static_cast<float>(state_.scale)};
+  }
+
+  Request one_step(BatchLoader& loader, TrainingMetrics& metrics) {
+    StepInput input;
+    const TrainConfig& train = config_.train;
+    input.adam = {learning_rate(train, state_.step), train.beta1, train.beta2, train.epsilon, state_.step + 1};
+    input.l1 = l1_weight(config_, state_.step);
+    input.log = (state_.step + 1) % train.log_every == 0 || state_.step + 1 == train.steps;
+    if (comm_.rank() == 0 && options_.request) input.signals[kRequest] = options_.request->exchange(0);
+    checkpointer_.fill(input.signals);
+    const StepResult result = step_.run(loader, input);
+    checkpointer_.settle(result.signals);
+    metrics.count_step();
+    if (input.log) {
+      auto values = metrics.collect(result, input.adam.lr, input.l1, step_, loader);
+      if (comm_.rank() == 0) reporter_.report({{"event", "metrics"}, {"step", state_.step}, {"values", values}});
+    }
+    return static_cast<Request>(static_cast<int>(result.signals[0][kRequest]));
+  }
+
+  // Rank 0 has all weights: they are shared, or were gathered after the last step.
+  Outcome finish(bool early) {
+    reporter_.progress(state_.step, "export");
+    if (comm_.rank() == 0) {
+      export_sae(files_, options_.run / "sae", config_, state_, *set_);
+      const Evaluation evaluation = evaluate_sae(read_sae(options_.run / "sae"), *set_, kReportRows, options_.threads);
+      nlohmann::ordered_json report = evaluation.to_json();
+      report["activations_per_second"] =
+          seconds_ > 0 ? static_cast<double>(steps_done_ * config_.train.batch_size) / seconds_ : 0.0;
+      report["steps"] = state_.step;
+      report["seconds"] = seconds_;
+      reporter_.report({{"event", "finished"}, {"step", state_.step}, {"finalized_early", early}, {"report", report}});
+    }
+    comm_.barrier();
+    return Outcome::finished;
+  }
+
+  static constexpr int64_t kReportRows = 16384;
+
+  const TrainerOptions& options_;
+  const RunConfig& config_;
+  std::shared_ptr<const ActivationSet> set_;
+  Communicator& comm_;
+  Reporter& reporter_;
+  FileSystem& files_;
+  std::unique_ptr<Backend> backend_;
+  Plan plan_;
+  Arena arena_;
+  std::unique_ptr<Architecture> architecture_;
+  TrainingState state_;
+  Step step_;
+  Checkpointer checkpointer_;
+  double seconds_ = 0;
+  int64_t steps_done_ = 0;
+};
+
+}  // namespace
+
+Outcome train(const TrainerOptions& options, std::shared_ptr<const ActivationSet> set, Communicator& comm,
+              Reporter& reporter, FileSystem& files) {
+  return Trainer(options, std::move(set), comm, reporter, files).run();
+}
+
+}  // namespace saemill

@@ -1,0 +1,34 @@
+// One training on one rank: the step loop and what happens between steps.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "common/base/file.h"
+#include "common/protocol/run_config.h"
+#include "engine/comm/communicator.h"
+#include "engine/data/activation_set.h"
+#include "engine/train/reporter.h"
+
+namespace saemill {
+
+// What somebody asks of a running training; of rank 0, which tells the others.
+enum class Request : int { none = 0, checkpoint = 1, finish = 2, pause = 3 };
+
+struct TrainerOptions {
+  RunConfig config;                     // resolved
+  fs::path run;                         // for checkpoints/ and sae/
+  int threads = 1;
+  std::optional<int64_t> resume_step;   // continue from RUN/checkpoints/step-S
+  std::atomic<int>* request = nullptr;  // a Request; reset to none when taken
+};
+
+enum class Outcome { finished, paused };
+
+// Collective. Runs to the end, to a finish request (exports) or to a pause request (saves). Error: as its code says.
+Outcome train(const TrainerOptions& options, std::shared_ptr<const ActivationSet> set, Communicator& comm,
+              Reporter& reporter, FileSystem& files = real_file_system());
+
+}  // namespace saemill

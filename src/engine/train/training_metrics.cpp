@@ -1,0 +1,50 @@
+#include "engine/train/training_metrics.h"
+
+#include "common/base/clock.h"
+#include "engine/train/memory.h"
+
+namespace saemill {
+
+TrainingMetrics::TrainingMetrics(const RunConfig& config, Communicator& comm)
+    : config_(config), comm_(comm), since_(monotonic_seconds()) {}
+
+nlohmann::ordered_json TrainingMetrics::collect(const StepResult& result, double lr, double l1, Step& step,
+                                                const BatchLoader& loader) {
+  const double now = monotonic_seconds(), steps = static_cast<double>(std::max<int64_t>(steps_, 1));
+  const ProcessMemory memory = process_memory();
+  // Means over ranks; memory: what is private adds up, what is shared is there once.
+  std::array<double, 4> sums{(now - since_) / steps, (loader.wait_seconds() - data_wait_) / steps,
+                             (comm_.wait_seconds() - comm_wait_) / steps, static_cast<double>(memory.anonymous)};
+  std::array<double, 1> shared{static_cast<double>(memory.shared)};
+  comm_.all_reduce(std::span<double>(sums), Reduce::sum);
+  comm_.all_reduce(std::span<double>(shared), Reduce::max);
+  since_ = now;
+  data_wait_ = loader.wait_seconds();
+  comm_wait_ = comm_.wait_seconds();
+  steps_ = 0;
+  step.take_phases();
+  const double ranks = comm_.size(), seconds = sums[0] / ranks;
+  const bool topk = config_.sae.architecture == "topk";
+  nlohmann::ordered_json values;
+  const double sparsity = l1 * result.l1_norm, aux = config_.sae.aux_coefficient * result.aux_mse;
+  values["loss"] = result.mse + (topk ? aux : sparsity);
+  values["mse"] = result.mse;
+  if (!topk) values["sparsity_loss"] = sparsity;
+  if (topk) values["aux_loss"] = aux;
+  if (result.total_variance > 0)
+    values["fvu"] = result.mse / result.total_variance;
+  else
+    values["fvu"] = nullptr;  // a batch of equal rows has no variance to explain
+  values["l0"] = result.l0;
+  values["dead_fraction"] = static_cast<double>(result.dead) / static_cast<double>(config_.sae.d_sae);
+  values["grad_norm"] = result.grad_norm;
+  values["lr"] = lr;
+  values["activations_per_second"] = static_cast<double>(config_.train.batch_size) / seconds;
+  values["step_ms"] = 1e3 * seconds;
+  values["data_wait_ms"] = 1e3 * sums[1] / ranks;
+  values["comm_ms"] = 1e3 * sums[2] / ranks;
+  values["memory_bytes"] = sums[3] + shared[0];
+  return values;
+}
+
+}  // namespace saemill
