@@ -1,0 +1,73 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "commands.h"
+#include "control/launch/job.h"
+#include "progress.h"
+
+namespace saemill {
+namespace {
+
+struct TrainArguments {
+  JobOptions job;
+  std::string config;
+  std::string out;
+  std::string progress = "bar";
+};
+
+int train(const TrainArguments& arguments) {
+  JobOptions options = arguments.job;
+  options.config = arguments.config;
+  options.out = arguments.out;
+  auto progress = make_progress(arguments.progress);
+  const JobResult job = run_job(options, *progress);
+  progress.reset();  // the bar is gone before anything else is said
+  if (job.already_finished) {
+    fmt::print(stderr, "saemill: {}: this run is finished; nothing is changed\n", job.run.string());
+  } else if (job.code != 0) {
+    fmt::print(stderr, "saemill: {}\n", job.message);
+  } else if (arguments.progress == "bar") {
+    print_report(job);
+  }
+  return job.code;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Command& chosen) {
+  auto arguments = std::make_shared<TrainArguments>();
+  CLI::App* command = app.add_subcommand("train", "Train an SAE on this machine's devices");
+  command->add_option("config", arguments->config, "CONFIG.toml (or .json); with --resume: that of the run");
+  command
+      ->add_option("--set", arguments->job.overrides,
+                   "A key and its value, as train.lr=3e-4; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  command
+      ->add_option("--devices", arguments->job.devices,
+                   "auto (one CPU slot with every core), auto:N, or cpu:0,cpu:1,...: one rank each")
+      ->capture_default_str();
+  command->add_option("--out", arguments->out, "The run folder; default: runs/NAME, numbered")
+      ->type_name("DIR");
+  command->add_flag("--resume", arguments->job.resume,
+                    "Continue the run in --out from its newest valid checkpoint");
+  command->add_option("--progress", arguments->progress, "How progress is shown")
+      ->check(CLI::IsMember({"bar", "json", "none"}))
+      ->capture_default_str();
+  command->add_option("--worker", arguments->job.worker, "saemill-worker; default: the one beside saemill")
+      ->type_name("PATH");
+  command
+      ->add_option("--deadline", arguments->job.deadline, "How long a rank waits for its peers, in seconds")
+      ->check(CLI::Range(1.0, 86400.0))
+      ->capture_default_str();
+  command
+      ->add_option("--max-restarts", arguments->job.max_restarts,
+                   "How often to start again from the newest checkpoint when a rank or device is lost")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  command->callback([arguments, &chosen] { chosen = [arguments] { return train(*arguments); }; });
+}
+
+}  // namespace saemill

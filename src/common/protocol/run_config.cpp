@@ -1,0 +1,211 @@
+#include "common/protocol/run_config.h"
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "common/base/error.h"
+#include "common/base/file.h"
+#include "common/protocol/config_table.h"
+
+namespace saemill {
+namespace {
+
+using Json = nlohmann::json;
+
+size_t distance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t next = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = std::exchange(row[j], next);
+    }
+  }
+  return row.back();
+}
+
+const ConfigKey& find_key(const std::string& name) {
+  const auto& table = config_table();
+  for (const ConfigKey& key : table)
+    if (name == key.name) return key;
+  const auto nearest = std::min_element(table.begin(), table.end(), [&](const ConfigKey& a, const ConfigKey& b) {
+    return distance(name, a.name) < distance(name, b.name);
+  });
+  fail(ErrorCode::bad_config, "{} is not a configuration key; did you mean {}?", name, nearest->name);
+}
+
+std::string accepted(const ConfigKey& key, const char* kind) {
+  if (!key.choices.empty()) return fmt::format("{}", fmt::join(key.choices, ", "));
+  if (std::isinf(key.maximum)) return fmt::format("{} from {}", kind, key.minimum);
+  return fmt::format("{} from {} to {}", kind, key.minimum, key.maximum);
+}
+
+[[noreturn]] void refuse(const ConfigKey& key, const Json& value, const std::string& what) {
+  fail(ErrorCode::bad_config, "{} is {}; accepted: {}", key.name, value.dump(), what);
+}
+
+void set_value(RunConfig& config, const ConfigKey& key, const Json& value) {
+  const ConfigValue target = key.at(config);
+  if (auto* const* text = std::get_if<std::string*>(&target)) {
+    if (!value.is_string()) refuse(key, value, key.choices.empty() ? "a text" : accepted(key, ""));
+    **text = value.get<std::string>();
+    if (!key.choices.empty() && std::find(key.choices.begin(), key.choices.end(), **text) == key.choices.end())
+      refuse(key, value, accepted(key, ""));
+  } else if (auto* const* flag = std::get_if<bool*>(&target)) {
+    if (!value.is_boolean()) refuse(key, value, "true, false");
+    **flag = value.get<bool>();
+  } else {
+    const bool whole = std::holds_alternative<int64_t*>(target);
+    const char* kind = whole ? "a whole number" : "a number";
+    const double number = value.is_number() ? value.get<double>() : std::nan("");
+    if (!(number >= key.minimum && number <= key.maximum) || (whole && number != std::floor(number)))
+      refuse(key, value, accepted(key, kind));
+    if (whole)
+      *std::get<int64_t*>(target) = value.is_number_float() ? static_cast<int64_t>(number) : value.get<int64_t>();
+    else
+      *std::get<double*>(target) = number;
+  }
+}
+
+Json get_value(RunConfig& config, const ConfigKey& key) {
+  return std::visit([](auto* value) { return Json(*value); }, key.at(config));
+}
+
+// {"train": {"lr": 1}} as {"train.lr": 1}.
+void flatten(const Json& tree, const std::string& prefix, std::vector<std::pair<std::string, Json>>& out) {
+  for (const auto& [name, value] : tree.items()) {
+    if (value.is_object())
+      flatten(value, prefix + name + ".", out);
+    else
+      out.emplace_back(prefix + name, value);
+  }
+}
+
+Json parse_toml(const std::string& text, const std::string& source) {
+  try {
+    std::ostringstream json;
+    json << toml::json_formatter{toml::parse(text, source)};
+    return Json::parse(json.str());
+  } catch (const toml::parse_error& error) {
+    fail(ErrorCode::bad_config, "{}, line {}: {}", source, error.source().begin.line, std::string(error.description()));
+  }
+}
+
+void check_together(RunConfig& config, const std::vector<std::string>& given) {
+  const auto is_given = [&](const char* name) { return std::find(given.begin(), given.end(), name) != given.end(); };
+  if (is_given("train.batch_size") && config.train.batch_size_per_device > 0)
+    fail(ErrorCode::bad_config, "train.batch_size and train.batch_size_per_device are both given; accepted: one of them");
+  if (config.train.steps <= 0 && config.train.tokens <= 0 && !(config.train.epochs > 0))
+    fail(ErrorCode::bad_config, "none of train.steps, train.tokens, train.epochs is given; at least one must be above 0");
+  if (config.activations.path.empty() && config.activations.d_in == 0)
+    fail(ErrorCode::bad_config, "activations.path is not given; accepted: a shard or a folder of shards");
+  RunConfig defaults;
+  for (const ConfigKey& key : config_table())
+    if (*key.architecture && config.sae.architecture != key.architecture && is_given(key.name) &&
+        get_value(config, key) != get_value(defaults, key))
+      fail(ErrorCode::bad_config, "{} is given, but sae.architecture is \"{}\"; only {} uses it", key.name, config.sae.architecture,
+           key.architecture);
+}
+
+void check_resolved(const RunConfig& config) {
+  if (config.sae.architecture == "topk" && config.sae.k > config.sae.d_sae)
+    fail(ErrorCode::bad_config, "sae.k is {}; accepted: at most sae.d_sae ({})", config.sae.k, config.sae.d_sae);
+  if (config.train.lr_warmup_steps + config.train.lr_decay_steps > config.train.steps && config.train.lr_decay_steps > 0)
+    fail(ErrorCode::bad_config, "train.lr_warmup_steps ({}) and train.lr_decay_steps ({}) are more than the {} steps of the run",
+         config.train.lr_warmup_steps, config.train.lr_decay_steps, config.train.steps);
+}
+
+}  // namespace
+
+RunConfig run_config_from_json(const Json& tree) {
+  if (!tree.is_object()) fail(ErrorCode::bad_config, "the configuration is not an object but {}", tree.type_name());
+  std::vector<std::pair<std::string, Json>> values;
+  flatten(tree, "", values);
+  RunConfig config;
+  std::vector<std::string> given;
+  for (const auto& [name, value] : values) {
+    set_value(config, find_key(name), value);
+    given.push_back(name);
+  }
+  check_together(config, given);
+  return config;
+}
+
+nlohmann::ordered_json run_config_to_json(const RunConfig& config) {
+  RunConfig copy = config;
+  nlohmann::ordered_json tree;
+  for (const ConfigKey& key : config_table()) {
+    // A resolved batch_size stands alone, so that reading it back does not see both.
+    const std::string name = key.name;
+    const size_t dot = name.find('.');
+    auto& place = dot == std::string::npos ? tree[name] : tree[name.substr(0, dot)][name.substr(dot + 1)];
+    place = get_value(copy, key);
+  }
+  return tree;
+}
+
+RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
+  const std::string text = read_file(path);
+  Json tree = path.extension() == ".json" ? Json::parse(text, nullptr, false) : parse_toml(text, path.string());
+  if (tree.is_discarded()) fail(ErrorCode::bad_config, "{}: is not valid JSON", path.string());
+  for (const std::string& override_text : overrides) {
+    const size_t equals = override_text.find('=');
+    if (equals == std::string::npos)
+      fail(ErrorCode::usage, "--set {} has no \"=\"; accepted: key=value, e.g. train.lr=3e-4", override_text);
+    const std::string name = override_text.substr(0, equals), value = override_text.substr(equals + 1);
+    find_key(name);
+    Json parsed = value;  // a bare word is a text
+    try {
+      std::ostringstream json;
+      json << toml::json_formatter{toml::parse("value = " + value)};
+      parsed = Json::parse(json.str())["value"];
+    } catch (const toml::parse_error&) {
+      parsed = value;
+    }
+    std::string pointer = "/" + name;
+    std::replace(pointer.begin(), pointer.end(), '.', '/');
+    tree[Json::json_pointer(pointer)] = parsed;
+  }
+  try {
+    return run_config_from_json(tree);
+  } catch (const Error& error) {
+    throw Error(error.code(), path.string() + ": " + error.what());
+  }
+}
+
+RunConfig resolve_run_config(RunConfig config, int64_t d_in, int64_t rows, int64_t device_count) {
+  if (config.activations.d_in != 0 && config.activations.d_in != d_in)
+    fail(ErrorCode::bad_config, "activations.d_in is {}, but the data has {}; accepted: 0 or {}", config.activations.d_in, d_in, d_in);
+  config.activations.d_in = d_in;
+  if (config.sae.d_sae == 0) config.sae.d_sae = 16 * d_in;
+  TrainConfig& train = config.train;
+  if (train.batch_size_per_device > 0) train.batch_size = train.batch_size_per_device * device_count;
+  train.batch_size_per_device = 0;
+  if (train.lr == 0) train.lr = 2e-4 / std::sqrt(static_cast<double>(config.sae.d_sae) / 16384.0);
+  const auto batch = static_cast<double>(train.batch_size);
+  double steps = train.steps > 0 ? static_cast<double>(train.steps) : std::numeric_limits<double>::infinity();
+  if (train.tokens > 0) steps = std::min(steps, std::ceil(static_cast<double>(train.tokens) / batch));
+  if (train.epochs > 0) steps = std::min(steps, std::ceil(train.epochs * static_cast<double>(rows) / batch));
+  train.steps = std::max<int64_t>(1, static_cast<int64_t>(steps));
+  train.tokens = 0;
+  train.epochs = 0;
+  if (train.lr_schedule != "constant" && train.lr_decay_steps == 0)
+    train.lr_decay_steps = std::max<int64_t>(0, train.steps - train.lr_warmup_steps);
+  check_resolved(config);
+  return config;
+}
+
+std::vector<std::string> keys_that_change_results(const RunConfig& a, const RunConfig& b) {
+  RunConfig left = a, right = b;
+  std::vector<std::string> keys;
+  for (const ConfigKey& key : config_table())
+    if (key.changes_results && get_value(left, key) != get_value(right, key)) keys.emplace_back(key.name);
+  return keys;
+}
+
+}  // namespace saemill

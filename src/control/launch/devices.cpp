@@ -1,0 +1,101 @@
+#include "control/launch/devices.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <optional>
+
+#include "common/base/error.h"
+
+namespace saemill {
+namespace {
+
+constexpr int kMaxSlots = 1024;
+constexpr const char* kAccepted = "accepted: auto, cpu:K";
+
+std::optional<int> small_number(std::string_view text) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  if (text.front() == '-' || value >= kMaxSlots) return std::nullopt;
+  return value;
+}
+
+std::string parse_one(std::string_view name) {
+  if (name.starts_with("gpu:") || name == "gpu") {
+    fail(ErrorCode::usage, "{}: this build trains on CPU slots; {}", name, kAccepted);
+  }
+  const auto slot = name.starts_with("cpu:") ? small_number(name.substr(4)) : std::nullopt;
+  if (!slot) {
+    fail(ErrorCode::usage, "--devices: '{}' is not a device; {} with K from 0 to {}, separated by commas",
+         name, kAccepted, kMaxSlots - 1);
+  }
+  return fmt::format("cpu:{}", *slot);
+}
+
+std::vector<std::string> automatic(std::string_view count_text) {
+  const auto count = small_number(count_text);
+  if (!count || *count < 1) {
+    fail(ErrorCode::usage, "--devices auto:{}: not a number of devices; accepted: auto:N with N from 1 to {}",
+         count_text, kMaxSlots - 1);
+  }
+  std::vector<std::string> devices;
+  for (int slot = 0; slot < *count; ++slot) devices.push_back(fmt::format("cpu:{}", slot));
+  return devices;
+}
+
+}  // namespace
+
+std::vector<std::string> parse_devices(std::string_view text) {
+  if (text == "auto") return {"cpu:0"};
+  if (text.starts_with("auto:")) return automatic(text.substr(5));
+  std::vector<std::string> devices;
+  for (bool more = true; more;) {
+    const size_t comma = text.find(',');
+    more = comma != std::string_view::npos;
+    const std::string device = parse_one(text.substr(0, comma));
+    if (std::find(devices.begin(), devices.end(), device) != devices.end()) {
+      fail(ErrorCode::usage, "--devices: {} is named twice; each device runs one rank", device);
+    }
+    devices.push_back(device);
+    if (more) text.remove_prefix(comma + 1);
+  }
+  return devices;
+}
+
+std::vector<int> allowed_cores() {
+  // Grown until the kernel's mask fits: a machine may have more than the 1024 CPUs of a plain cpu_set_t.
+  for (int capacity = 1024; capacity <= (1 << 20); capacity *= 2) {
+    cpu_set_t* mask = CPU_ALLOC(static_cast<size_t>(capacity));
+    ensure(mask != nullptr, "no memory for an affinity mask");
+    const size_t bytes = CPU_ALLOC_SIZE(static_cast<size_t>(capacity));
+    CPU_ZERO_S(bytes, mask);
+    const bool read = ::sched_getaffinity(0, bytes, mask) == 0;
+    const int error = errno;
+    std::vector<int> cores;
+    for (int core = 0; read && core < capacity; ++core) {
+      if (CPU_ISSET_S(static_cast<size_t>(core), bytes, mask)) cores.push_back(core);
+    }
+    CPU_FREE(mask);
+    if (read) return cores;
+    if (error != EINVAL) fail(ErrorCode::internal, "cannot read the affinity mask: {}", std::strerror(error));
+  }
+  fail(ErrorCode::internal, "cannot read the affinity mask: more CPUs than expected");
+}
+
+std::vector<std::vector<int>> divide_cores(const std::vector<int>& cores, int ranks) {
+  const auto count = static_cast<size_t>(ranks);
+  std::vector<std::vector<int>> shares(count);
+  if (count > cores.size()) return shares;
+  for (size_t rank = 0; rank < count; ++rank) {
+    const auto begin = static_cast<std::ptrdiff_t>(rank * cores.size() / count);
+    const auto end = static_cast<std::ptrdiff_t>((rank + 1) * cores.size() / count);
+    shares[rank].assign(cores.begin() + begin, cores.begin() + end);
+  }
+  return shares;
+}
+
+}  // namespace saemill

@@ -1,0 +1,161 @@
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "common/base/error.h"
+#include "common/protocol/worker_protocol.h"
+#include "control/launch/cause.h"
+#include "control/launch/devices.h"
+#include "control/launch/report_reader.h"
+#include "control/launch/run_folder.h"
+
+namespace saemill {
+namespace {
+
+namespace fs = std::filesystem;
+
+int code_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.exit_code();
+  }
+  return 0;
+}
+
+TEST(Devices, AreReadInTheOrderGiven) {
+  EXPECT_EQ(parse_devices("auto"), std::vector<std::string>{"cpu:0"});
+  EXPECT_EQ(parse_devices("auto:2"), (std::vector<std::string>{"cpu:0", "cpu:1"}));
+  EXPECT_EQ(parse_devices("cpu:3,cpu:0"), (std::vector<std::string>{"cpu:3", "cpu:0"}));
+}
+
+TEST(Devices, OthersAreRefused) {
+  for (const char* text : {"", "gpu:0", "cpu", "cpu:", "cpu:-1", "cpu:1x", "cpu:0,", "cpu:1,cpu:01", "auto:0",
+                           "tpu:0", "cpu:99999999999"}) {
+    EXPECT_EQ(code_of([&] { parse_devices(text); }), 64) << text;
+  }
+}
+
+TEST(Cores, AreDividedWithinOne) {
+  EXPECT_EQ(divide_cores({2, 3, 5}, 1), (std::vector<std::vector<int>>{{2, 3, 5}}));
+  EXPECT_EQ(divide_cores({2, 3, 5, 7}, 2), (std::vector<std::vector<int>>{{2, 3}, {5, 7}}));
+  EXPECT_EQ(divide_cores({0, 1, 2}, 2), (std::vector<std::vector<int>>{{0}, {1, 2}}));
+  EXPECT_EQ(divide_cores({0, 1}, 3), (std::vector<std::vector<int>>{{}, {}, {}}));
+  EXPECT_FALSE(allowed_cores().empty());
+}
+
+TEST(LineSplitter, WaitsForTheRestOfALineAndSkipsLongOnes) {
+  LineSplitter splitter(8);
+  std::vector<std::string> lines;
+  const auto keep = [&](std::string_view line) { lines.emplace_back(line); };
+  splitter.feed("ab", keep);
+  EXPECT_TRUE(lines.empty());
+  splitter.feed("c\n1234567\n12345678\nd", keep);
+  splitter.feed("0123456789", keep);
+  EXPECT_EQ(splitter.pending(), 0U);
+  splitter.feed("0123456789\ne\n\n", keep);
+  EXPECT_EQ(lines, (std::vector<std::string>{"abc", "1234567", "e", ""}));
+  EXPECT_EQ(splitter.too_long(), 2);
+}
+
+TEST(Report, OnlyWhatTheProtocolNamesIsTaken) {
+  EXPECT_FALSE(parse_report(R"({"event":"heartbeat","rank":1,"step":3,"phase":"train"})").is_discarded());
+  EXPECT_FALSE(
+      parse_report(R"({"event":"metrics","rank":0,"step":3,"values":{"a":1,"b":null}})").is_discarded());
+  for (const char* line : {"", "7", "[]", "{", R"({"event":"heartbeat"})", R"({"event":"other","rank":0})",
+                           R"({"event":"heartbeat","rank":"0","step":3,"phase":"train"})",
+                           R"({"event":"metrics","rank":0,"step":3,"values":{"a":"1"}})",
+                           R"({"event":"metrics","rank":0,"step":-3,"values":{}})",
+                           R"({"event":"finished","rank":0,"step":3})"}) {
+    EXPECT_TRUE(parse_report(line).is_discarded()) << line;
+  }
+}
+
+TEST(ReportReader, ReadsWhatIsThereUntilTheEnd) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const std::string text = "{\"event\":\"paused\",\"rank\":0,\"step\":3}\nnonsense\n";
+  ASSERT_EQ(::write(ends[1], text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  ::close(ends[1]);
+  ReportReader reader{Fd(ends[0])};
+  int reports = 0;
+  EXPECT_FALSE(reader.read_available([&](const auto&) { ++reports; }));
+  EXPECT_FALSE(reader.open());
+  EXPECT_EQ(reports, 1);
+  EXPECT_EQ(reader.skipped(), 1);
+}
+
+TEST(Cause, TheRankThatFailedByItselfWinsOverItsPeers) {
+  const Failure peer{FailureKind::exited, 0, 75, "peer lost", "", "", 0};
+  const Failure silent{FailureKind::silent, 1, 75, "silent", "", "", 0};
+  const Failure killed{FailureKind::signal, 2, 75, "killed", "", "", 0};
+  const Failure data{FailureKind::exited, 3, 65, "bad data", "", "", 0};
+  const Failure bug{FailureKind::exited, 4, 70, "bug", "", "", 0};
+  EXPECT_EQ(first_cause({peer}).rank, 0);
+  EXPECT_EQ(first_cause({peer, silent}).rank, 1);
+  EXPECT_EQ(first_cause({peer, silent, killed}).rank, 2);
+  EXPECT_EQ(first_cause({peer, killed, data, bug}).rank, 3);
+  EXPECT_EQ(first_cause({bug, data}).rank, 4);
+  EXPECT_EQ(job_code(78), 78);
+  EXPECT_EQ(job_code(1), 70);
+}
+
+class RunFolderTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "saemill-folder-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  fs::path folder_;
+};
+
+TEST_F(RunFolderTest, NamesAreNumberedAndChecked) {
+  EXPECT_EQ(RunFolder::create_numbered(folder_, "a").path(), folder_ / "a");
+  EXPECT_EQ(RunFolder::create_numbered(folder_, "a").path(), folder_ / "a-2");
+  EXPECT_EQ(code_of([&] { RunFolder::create_numbered(folder_, "../a"); }), 78);
+}
+
+TEST_F(RunFolderTest, OneLauncherAtATimeAndNoRunTwice) {
+  {
+    RunFolder run = RunFolder::open(folder_ / "r", false);
+    EXPECT_EQ(code_of([&] { RunFolder::open(folder_ / "r", true); }), 64);
+    run.begin({{"name", "a"}});
+  }
+  EXPECT_EQ(code_of([&] { RunFolder::open(folder_ / "r", false); }), 64);
+  EXPECT_EQ(code_of([&] { RunFolder::open(folder_ / "r", true); }), 0);
+  std::ofstream(folder_ / "file") << "x";
+  EXPECT_EQ(code_of([&] { RunFolder::open(folder_ / "file", true); }), 64);
+}
+
+TEST_F(RunFolderTest, HistoryAndTheEndOfARun) {
+  RunFolder run = RunFolder::open(folder_ / "r", false);
+  run.begin(nlohmann::ordered_json::object());
+  EXPECT_EQ(run.history().last_step, -1);
+  std::ofstream(run.events_path()) << R"({"seq":1,"attempt":1,"event":"metrics","step":30})"
+                                   << "\n"
+                                   << R"({"seq":2,"attempt":2,"event":"rewind","step":20})"
+                                   << "\n"
+                                   << R"({"seq":3,"attempt":2,"event":"metrics","step":25})"
+                                   << "\n{\"seq\":4,\"at";
+  EXPECT_EQ(run.history().last_attempt, 2);
+  EXPECT_EQ(run.history().last_step, 25);
+  run.write_exit({{"code", 0}});
+  EXPECT_FALSE(run.finished());
+  fs::create_directories(run.path() / "sae");
+  std::ofstream(run.path() / "sae" / "cfg.json") << "{}";
+  EXPECT_TRUE(run.finished());
+}
+
+TEST_F(RunFolderTest, TheTailOfALogBeginsWhereTheAttemptBegan) {
+  const fs::path log = folder_ / "log";
+  std::ofstream(log) << "old\na\nb\nc\n";
+  EXPECT_EQ(tail_of(log, 4, 5), "a\nb\nc");
+  EXPECT_EQ(tail_of(log, 4, 2), "b\nc");
+  EXPECT_EQ(tail_of(log, 10, 2), "");
+  EXPECT_EQ(tail_of(folder_ / "none", 0, 2), "");
+}
+
+}  // namespace
+}  // namespace saemill

@@ -1,0 +1,37 @@
+// Questions that the launcher asks saemill-worker, since only that program reads shards and checkpoints.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/launch/process.h"
+#include "control/launch/signals.h"
+
+namespace saemill {
+
+// The program named by --worker, else `saemill-worker` beside this program's own file. Error{usage} if it is
+// not an executable file.
+std::filesystem::path find_worker(const std::string& named);
+
+struct ActivationsInfo {
+  int64_t rows = 0;
+  int64_t d_in = 0;
+};
+
+// `worker inspect PATH [--tensor T] --json`. A failure is passed on: its message with its exit code.
+ActivationsInfo inspect_activations(const std::filesystem::path& worker, const std::string& path,
+                                    const std::string& tensor, SignalRequests& signals);
+
+struct ResumePoint {
+  std::optional<int64_t> step;  // absent: no valid checkpoint
+  std::vector<std::string> warnings;
+};
+
+// `worker checkpoints RUN --json`: the newest checkpoint that is whole. Not asked where RUN holds none.
+ResumePoint newest_checkpoint(const std::filesystem::path& worker, const std::filesystem::path& run,
+                              SignalRequests& signals);
+
+}  // namespace saemill
