@@ -134,7 +134,7 @@ int64_t Plan::bytes_per_rank() const {
 int64_t Plan::total_bytes() const { return shared_bytes() + ranks * bytes_per_rank(); }
 
 nlohmann::ordered_json Plan::to_json() const {
-  nlohmann::ordered_json breakdown, list = nlohmann::ordered_json::array();
+  nlohmann::ordered_json breakdown = nlohmann::ordered_json::object(), list = nlohmann::ordered_json::array();
   for (const auto& buffer : buffers) {
     const int64_t bytes = buffer.bytes() * (buffer.shared ? 1 : ranks);
     breakdown[buffer.category] = breakdown.value(buffer.category, int64_t{0}) + bytes;

@@ -144,9 +144,12 @@ void export_sae(FileSystem& files, const fs::path& folder, const RunConfig& conf
     for (float& value : values) value = static_cast<float>(static_cast<double>(value) / state.scale);
     return values;
   };
-  const auto from_metadata = [&](const std::string& given, const char* key) {
-    const auto it = set.metadata().find(key);
-    return !given.empty() || it == set.metadata().end() ? given : it->second;
+  // What the configuration does not name, the shard may: under SAELens' name or the short one.
+  const auto from_metadata = [&](const std::string& given, const char* key, const char* short_key) {
+    if (!given.empty()) return given;
+    for (const char* name : {key, short_key})
+      if (const auto it = set.metadata().find(name); it != set.metadata().end()) return it->second;
+    return std::string();
   };
   const std::vector<float> b_enc = unscaled(state.weights.b_enc), b_dec = unscaled(state.weights.b_dec);
   SaeExport sae;
@@ -158,8 +161,8 @@ void export_sae(FileSystem& files, const fs::path& folder, const RunConfig& conf
   sae.W_dec = floats(state.weights.W_dec);
   sae.b_enc = b_enc;
   sae.b_dec = b_dec;
-  sae.model_name = from_metadata(config.activations.model_name, "model_name");
-  sae.hook_name = from_metadata(config.activations.hook_name, "hook_name");
+  sae.model_name = from_metadata(config.activations.model_name, "model_name", "model");
+  sae.hook_name = from_metadata(config.activations.hook_name, "hook_name", "hook");
   write_sae(files, folder, sae);
 }
 
