@@ -266,6 +266,16 @@ TEST_F(LaunchTest, WhatTheWorkerSaysOfTheDataIsPassedOn) {
   EXPECT_EQ(job.err(), "saemill: x.npy: too short\n");
 }
 
+TEST_F(LaunchTest, AnErrorOfTheLauncherItselfEndsTheRunInItsFolderToo) {
+  Json plan = script({{{"0", {started(), {{"exit", 75}}}}}});
+  plan["checkpoints"] = {{"exit", 70}, {"stderr", "cannot read"}};
+  fs::create_directories(run_ / "checkpoints/step-00000020");
+  Launched job(words("cpu:0", {"--max-restarts", "1"}), plan, folder_, "a");
+  EXPECT_EQ(job.wait(), 70);
+  EXPECT_EQ(json_of("exit.json")["code"], 70);
+  EXPECT_EQ(json_of("status.json")["state"], "failed");
+}
+
 TEST_F(LaunchTest, DevicesAreChecked) {
   const std::vector<std::pair<std::string, std::string>> cases{
       {"gpu:0", "gpu:0: this build trains on CPU slots; accepted: auto, cpu:K"},
@@ -304,6 +314,9 @@ TEST_F(LaunchTest, OtherCommandsAreExecutedWithTheirArguments) {
   EXPECT_EQ(job.out(), "eval\nSAE\n--activations\na b\n--json\n");
   Launched wrong({"train", "--no-such-option"}, Json::object(), folder_, "b");
   EXPECT_EQ(wrong.wait(), 64);
+  Launched unknown({"trian", "x"}, Json::object(), folder_, "d");
+  EXPECT_EQ(unknown.wait(), 64);
+  EXPECT_NE(unknown.err().find("'trian' is not a command"), std::string::npos) << unknown.err();
   Launched version({"--version"}, Json::object(), folder_, "c");
   EXPECT_EQ(version.wait(), 0);
   EXPECT_TRUE(version.out().starts_with("saemill "));

@@ -1,4 +1,5 @@
-// bench step: what one training step costs on this machine, by phase, beside what its arithmetic and memory traffic must cost.
+// bench step: what one training step costs on this machine, by phase, beside what its arithmetic and memory
+// traffic must cost.
 #include <omp.h>
 #include <sched.h>
 
@@ -57,7 +58,8 @@ double gemm_rate(int64_t n, int64_t chunk, DType dtype, int threads) {
 #pragma omp parallel num_threads(threads) reduction(+ : calls)
   {
     const auto size = dtype_size(dtype);
-    std::vector<std::byte> a(static_cast<size_t>(kRowTile * n) * size), b(gemm.packed_bytes()), scratch(gemm.scratch_bytes() + 64);
+    std::vector<std::byte> a(static_cast<size_t>(kRowTile * n) * size), b(gemm.packed_bytes()),
+        scratch(gemm.scratch_bytes() + 64);
     std::vector<float> c(static_cast<size_t>(kRowTile * chunk));
     while (monotonic_seconds() - start < 0.4) gemm.run(a.data(), b.data(), c.data(), scratch.data()), ++calls;
   }
@@ -88,7 +90,9 @@ double copy_rate(int threads) {
 RunConfig bench_config(const Options& options, std::vector<int64_t>& shape) {
   std::stringstream text(options.shape);
   for (std::string field; std::getline(text, field, ',');)
-    shape.push_back(field.empty() || field.find_first_not_of("0123456789") != std::string::npos ? 0 : std::stoll(field.substr(0, 15)));
+    shape.push_back(field.empty() || field.find_first_not_of("0123456789") != std::string::npos
+                        ? 0
+                        : std::stoll(field.substr(0, 15)));
   if (shape.size() != 4 || *std::min_element(shape.begin(), shape.end()) < 1)
     fail(ErrorCode::usage, "--shape is \"{}\"; accepted: B,n,M,k, whole numbers from 1", options.shape);
   RunConfig config;
@@ -100,15 +104,19 @@ RunConfig bench_config(const Options& options, std::vector<int64_t>& shape) {
   config.train.steps = options.repeats + options.warmup;
   config.train.lr = 1e-4;
   config.sae.decoder_bias_init = "zeros";
-  if (options.dtype != "bf16" && options.dtype != "f32") fail(ErrorCode::usage, "--dtype is \"{}\"; accepted: bf16, f32", options.dtype);
+  if (options.dtype != "bf16" && options.dtype != "f32")
+    fail(ErrorCode::usage, "--dtype is \"{}\"; accepted: bf16, f32", options.dtype);
   return config;
 }
 
 // What a phase must cost: its multiply-adds at the GEMM's rate, or its bytes at the rate of a copy.
 nlohmann::ordered_json floors(const RunConfig& config, int64_t n, int threads) {
   const auto B = static_cast<double>(config.train.batch_size), M = static_cast<double>(config.sae.d_sae),
-             k = static_cast<double>(config.sae.k), width = static_cast<double>(n), low = config.train.dtype == "bf16" ? 2.0 : 4.0;
-  const double gemm = gemm_rate(n, latent_chunk(config.sae.d_sae), config.train.dtype == "bf16" ? DType::bf16 : DType::f32, threads), copy = copy_rate(threads);
+             k = static_cast<double>(config.sae.k), width = static_cast<double>(n),
+             low = config.train.dtype == "bf16" ? 2.0 : 4.0;
+  const double gemm = gemm_rate(n, latent_chunk(config.sae.d_sae),
+                                config.train.dtype == "bf16" ? DType::bf16 : DType::f32, threads),
+               copy = copy_rate(threads);
   nlohmann::ordered_json result{{"gemm_flops", 2 * gemm}, {"copy_bytes_per_second", copy}};
   result["select"] = 1e3 * B * width * M / gemm;
   result["decode"] = 1e3 * B * width * (4 * k + 4 + low) / copy;
@@ -122,10 +130,13 @@ int bench_step(const Options& options) {
   const RunConfig config = bench_config(options, shape);
   const int64_t n = shape[1];
   cpu_set_t cores;
-  const int threads = options.threads > 0 ? options.threads : ::sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+  const int threads = options.threads > 0                                 ? options.threads
+                      : ::sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores)
+                                                                          : 1;
   const auto comm = make_self_communicator();
   auto set = std::make_shared<RandomActivations>(n);
-  const auto backend = make_cpu_backend(n, config.sae.d_sae, options.dtype == "bf16" ? DType::bf16 : DType::f32, threads);
+  const auto backend =
+      make_cpu_backend(n, config.sae.d_sae, options.dtype == "bf16" ? DType::bf16 : DType::f32, threads);
   const Plan plan = make_plan({config, n, 1, threads, backend->packed_chunk_bytes()});
   const ProcessMemory before = process_memory();
   const Arena arena(plan, *comm);
@@ -135,9 +146,11 @@ int bench_step(const Options& options) {
   backend->pack(state.weights, state.packed, 0, config.sae.d_sae);
   Step step(config, plan, arena, *architecture, *backend, *comm, state);
   std::vector<std::span<float>> slots;
-  for (const char* name : {"x.0", "x.1"}) slots.emplace_back(arena[name].as<float>(), arena[name].bytes() / sizeof(float));
+  for (const char* name : {"x.0", "x.1"})
+    slots.emplace_back(arena[name].as<float>(), arena[name].bytes() / sizeof(float));
   const int64_t parts = config.train.batch_size / plan.micro_batch_size;
-  BatchLoader loader(set, {0, plan.micro_batch_size, 0, plan.micro_batch_size, 0, config.train.steps * parts, 1.0f}, slots);
+  BatchLoader loader(
+      set, {0, plan.micro_batch_size, 0, plan.micro_batch_size, 0, config.train.steps * parts, 1.0f}, slots);
   std::vector<double> times;
   for (int64_t i = 0; i < config.train.steps; ++i) {
     if (i == options.warmup) step.take_phases();
@@ -159,17 +172,25 @@ int bench_step(const Options& options) {
     if (floor_ms.contains(name)) list[name]["floor_ms"] = floor_ms[name];
   }
   const nlohmann::ordered_json result{
-      {"activations_per_second", 1e3 * static_cast<double>(shape[0]) / median}, {"step_ms", median}, {"phases", list},
-      {"backend", backend->name()}, {"threads", threads}, {"gemm_flops", floor_ms["gemm_flops"]},
-      {"copy_bytes_per_second", floor_ms["copy_bytes_per_second"]}, {"plan_bytes", plan.total_bytes()},
+      {"activations_per_second", 1e3 * static_cast<double>(shape[0]) / median},
+      {"step_ms", median},
+      {"phases", list},
+      {"backend", backend->name()},
+      {"threads", threads},
+      {"gemm_flops", floor_ms["gemm_flops"]},
+      {"copy_bytes_per_second", floor_ms["copy_bytes_per_second"]},
+      {"plan_bytes", plan.total_bytes()},
       {"resident_bytes", after.anonymous + after.shared - before.anonymous - before.shared}};
   if (options.json) return std::printf("%s\n", result.dump().c_str()), 0;
-  std::printf("%s, %d thread(s)\n%.1f ms a step, %.0f activations/s\n", backend->name().c_str(), threads, median,
-              result["activations_per_second"].get<double>());
+  std::printf("%s, %d thread(s)\n%.1f ms a step, %.0f activations/s\n", backend->name().c_str(), threads,
+              median, result["activations_per_second"].get<double>());
   for (const auto& [name, phase] : list.items())
     std::printf("  %-14s %9.2f ms%s\n", name.c_str(), phase["ms"].get<double>(),
-                phase.contains("floor_ms") ? fmt::format("   (floor {:.2f})", phase["floor_ms"].get<double>()).c_str() : "");
-  std::printf("plan %.1f MB, resident %.1f MB\n", static_cast<double>(plan.total_bytes()) / 1e6, result["resident_bytes"].get<double>() / 1e6);
+                phase.contains("floor_ms")
+                    ? fmt::format("   (floor {:.2f})", phase["floor_ms"].get<double>()).c_str()
+                    : "");
+  std::printf("plan %.1f MB, resident %.1f MB\n", static_cast<double>(plan.total_bytes()) / 1e6,
+              result["resident_bytes"].get<double>() / 1e6);
   return 0;
 }
 

@@ -1,4 +1,5 @@
-// The commands of saemill-worker, a file each. They parse, build, wire and run; what they return is the exit code.
+// The commands of saemill-worker, a file each. They parse, build, wire and run; what they return is the exit
+// code.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -26,7 +26,8 @@ int estimate(const Options& options) {
     rows = set->rows();
   }
   if (d_in < 1)
-    fail(ErrorCode::bad_config, "{}: activations.path \"{}\" is not there; accepted: a path, or activations.d_in", options.config,
+    fail(ErrorCode::bad_config,
+         "{}: activations.path \"{}\" is not there; accepted: a path, or activations.d_in", options.config,
          config.activations.path);
   config = resolve_run_config(config, d_in, rows, options.ranks);
   const Plan plan = make_plan({config, d_in, options.ranks, 1, 0});

@@ -39,7 +39,8 @@ std::string PipeReporter::phase() const {
 
 // A launcher that is gone takes this process with it (PR_SET_PDEATHSIG), so a broken pipe needs no answer.
 void PipeReporter::write_line(const nlohmann::ordered_json& event) {
-  const std::string line = event.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  const std::string line =
+      event.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   if (line.size() > static_cast<size_t>(kMaxReportLine)) return;
   size_t done = 0;
   while (done < line.size()) {

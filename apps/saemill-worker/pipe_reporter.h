@@ -1,4 +1,5 @@
-// Reports to the launcher: one JSON line per write, and a heartbeat every half second from a thread of its own.
+// Reports to the launcher: one JSON line per write, and a heartbeat every half second from a thread of its
+// own.
 #pragma once
 
 #include <condition_variable>

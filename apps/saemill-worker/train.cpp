@@ -26,14 +26,16 @@ std::atomic<int> request{0};
 
 // The stronger request wins; a rank other than 0 does as rank 0 tells it.
 void on_signal(int signal) {
-  const int asked = static_cast<int>(signal == SIGUSR1 ? Request::checkpoint : signal == SIGUSR2 ? Request::finish : Request::pause);
+  const int asked = static_cast<int>(signal == SIGUSR1   ? Request::checkpoint
+                                     : signal == SIGUSR2 ? Request::finish
+                                                         : Request::pause);
   int before = request.load();
   while (before < asked && !request.compare_exchange_weak(before, asked)) {
   }
 }
 
 void install_signals(bool rank0) {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   if (!rank0) action.sa_handler = SIG_IGN;
@@ -54,8 +56,10 @@ int run_train(const Options& options) {
   PipeReporter reporter(options.report_fd, options.rank);
   std::unique_ptr<Communicator> comm;
   try {
-    comm = options.world_size == 1 ? make_self_communicator()
-                                   : make_shm_communicator({options.memory_fd, options.rank, options.world_size, options.deadline});
+    comm =
+        options.world_size == 1
+            ? make_self_communicator()
+            : make_shm_communicator({options.memory_fd, options.rank, options.world_size, options.deadline});
     TrainerOptions trainer;
     trainer.run = options.run;
     trainer.config = load_run_config(trainer.run / "config.json", {});
@@ -68,7 +72,8 @@ int run_train(const Options& options) {
   } catch (const std::exception& error) {
     const auto* known = dynamic_cast<const Error*>(&error);
     const int code = known ? known->exit_code() : static_cast<int>(ErrorCode::internal);
-    reporter.report({{"event", "failed"}, {"code", code}, {"reason", error.what()}, {"phase", reporter.phase()}});
+    reporter.report(
+        {{"event", "failed"}, {"code", code}, {"reason", error.what()}, {"phase", reporter.phase()}});
     if (comm) comm->abort(fmt::format("rank {} failed: {}", options.rank, error.what()));
     throw;
   }

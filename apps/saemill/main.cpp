@@ -1,5 +1,6 @@
 // saemill: what a person types. Parses, wires, runs; the only place that turns an error into an exit code.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 
@@ -20,6 +21,11 @@ int run(CLI::App& app, int argc, char** argv) {
   app.require_subcommand(1);
   saemill::add_train(app, chosen);
   saemill::add_worker_commands(app);
+  const auto commands = app.get_subcommands([](CLI::App*) { return true; });
+  const auto named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
+  if (argc > 1 && argv[1][0] != '-' && std::none_of(commands.begin(), commands.end(), named)) {
+    saemill::fail(ErrorCode::usage, "'{}' is not a command; `saemill --help` lists those that are", argv[1]);
+  }
   app.parse(argc, argv);
   return chosen();
 }

@@ -16,19 +16,24 @@ using Json = nlohmann::ordered_json;
 
 constexpr double kPlainInterval = 5.0;
 
+// Not fmt::print, which throws when nobody reads any more: a closed terminal does not stop the training.
+void put(std::FILE* file, const std::string& text) {
+  std::fputs(text.c_str(), file);
+  std::fflush(file);
+}
+
 class QuietProgress : public JobObserver {
  public:
   void on_event(const Json&) override {}
   void on_progress(int64_t, int64_t, const std::string&) override {}
-  void on_message(const std::string& message) override { fmt::print(stderr, "saemill: {}\n", message); }
+  void on_message(const std::string& message) override { put(stderr, fmt::format("saemill: {}\n", message)); }
 };
 
 class JsonProgress final : public QuietProgress {
  public:
   void on_event(const Json& event) override {
     const std::string line = event.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-    std::fputs(line.c_str(), stdout);
-    std::fflush(stdout);  // a reader who has gone away does not stop the training
+    put(stdout, line);
   }
 };
 
@@ -94,20 +99,19 @@ class BarProgress final : public QuietProgress {
 
   void draw(std::string text) {
     if (!terminal_) {
-      fmt::print(stderr, "{}\n", text);
+      put(stderr, text + "\n");
       return;
     }
     winsize size{};
     const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
     text.resize(
         std::min<size_t>(text.size(), known ? size.ws_col - 1U : 79U));  // a wrapped line is not redrawn
-    fmt::print(stderr, "\r\x1b[K{}", text);
-    std::fflush(stderr);
+    put(stderr, "\r\x1b[K" + text);
     drawn_ = true;
   }
 
   void clear() {
-    if (drawn_) fmt::print(stderr, "\r\x1b[K");
+    if (drawn_) put(stderr, "\r\x1b[K");
     drawn_ = false;
   }
 
@@ -119,10 +123,11 @@ class BarProgress final : public QuietProgress {
   Json values_ = Json::object();
 };
 
-void print_number(const Json& report, const char* key, const char* label, double scale, const char* suffix) {
+void add_number(std::string& text, const Json& report, const char* key, const char* label, double scale,
+                const char* suffix) {
   const auto it = report.find(key);
   if (it == report.end() || !it->is_number()) return;
-  fmt::print("  {:<24}{:.5g}{}\n", label, it->get<double>() * scale, suffix);
+  text += fmt::format("  {:<24}{:.5g}{}\n", label, it->get<double>() * scale, suffix);
 }
 
 }  // namespace
@@ -138,23 +143,25 @@ void print_report(const JobResult& job) {
   if (report.contains("fvu") && report["fvu"].is_number()) {
     report["explained_variance"] = 1.0 - report["fvu"].get<double>();
   }
-  fmt::print("Trained {} steps", report.contains("steps") ? report["steps"].dump() : "all");
+  std::string text =
+      fmt::format("Trained {} steps", report.contains("steps") ? report["steps"].dump() : "all");
   if (report.contains("seconds") && report["seconds"].is_number()) {
-    fmt::print(" in {}", duration(report["seconds"].get<double>()));
+    text += fmt::format(" in {}", duration(report["seconds"].get<double>()));
   }
-  fmt::print("\n");
-  print_number(report, "fvu", "FVU", 1, "");
-  print_number(report, "explained_variance", "explained variance", 1, "");
-  print_number(report, "l0", "L0", 1, "");
-  print_number(report, "dead_fraction", "dead latents", 100, " %");
+  text += "\n";
+  add_number(text, report, "fvu", "FVU", 1, "");
+  add_number(text, report, "explained_variance", "explained variance", 1, "");
+  add_number(text, report, "l0", "L0", 1, "");
+  add_number(text, report, "dead_fraction", "dead latents", 100, " %");
   const auto speed = report.find("activations_per_second");
   if (speed != report.end() && speed->is_number()) {
-    fmt::print("  {:<24}{:.0f}\n", "activations per second", speed->get<double>());
+    text += fmt::format("  {:<24}{:.0f}\n", "activations per second", speed->get<double>());
   }
-  fmt::print("  {:<24}{}\n", "SAE", (job.run / "sae").string());
-  fmt::print("  {:<24}{}\n", "run", job.run.string());
-  fmt::print("Next: saemill eval {} --activations {}\n", (job.run / "sae").string(), job.activations);
-  std::fflush(stdout);
+  text += fmt::format("  {:<24}{}\n", "SAE", (job.run / "sae").string());
+  text += fmt::format("  {:<24}{}\n", "run", job.run.string());
+  text +=
+      fmt::format("Next: saemill eval {} --activations {}\n", (job.run / "sae").string(), job.activations);
+  put(stdout, text);
 }
 
 }  // namespace saemill

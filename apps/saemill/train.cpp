@@ -22,12 +22,12 @@ int train(const TrainArguments& arguments) {
   options.out = arguments.out;
   auto progress = make_progress(arguments.progress);
   const JobResult job = run_job(options, *progress);
-  progress.reset();  // the bar is gone before anything else is said
   if (job.already_finished) {
-    fmt::print(stderr, "saemill: {}: this run is finished; nothing is changed\n", job.run.string());
+    progress->on_message(fmt::format("{}: this run is finished; nothing is changed", job.run.string()));
   } else if (job.code != 0) {
-    fmt::print(stderr, "saemill: {}\n", job.message);
+    progress->on_message(job.message);
   } else if (arguments.progress == "bar") {
+    progress.reset();  // the bar is gone before the report is there
     print_report(job);
   }
   return job.code;

@@ -1,5 +1,6 @@
-// One table for every backend: each operation of a step, compared with the reference backend. Integer-valued inputs must agree
-// exactly, ties included; random ones, with the selection forced, within relative L2 of 1e-6 (f32) and 5e-3 (bf16).
+// One table for every backend: each operation of a step, compared with the reference backend. Integer-valued
+// inputs must agree exactly, ties included; random ones, with the selection forced, within relative L2 of
+// 1e-6 (f32) and 5e-3 (bf16).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -117,7 +118,8 @@ TEST_P(Conformance, DecodeAndLatentPassWithForcedSelection) {
   expect_close("aux_residual", rows);
   expect_close("centered", rows);
   both([](Rig& rig) { rig.backend().update_latents(rig.latent_task(true, false)); });
-  for (const char* name : {"W_enc", "W_dec", "b_enc", "m.W_enc", "m.W_dec", "v.W_enc", "v.W_dec", "m.b_enc", "latent_sums"})
+  for (const char* name :
+       {"W_enc", "W_dec", "b_enc", "m.W_enc", "m.W_dec", "v.W_enc", "v.W_dec", "m.b_enc", "latent_sums"})
     expect_close(name);
   expect_equal("last_fired");
   expect_close("latent_norms");
@@ -140,7 +142,8 @@ TEST_P(Conformance, AccumulatedGradientsAreThoseOfOnePass) {
   std::vector<double> norms;
   for (int64_t i = 0; i < (*fast_)["latent_norms"].cols; ++i) norms.push_back(fast_->get("latent_norms", i));
   fast_->backend().update_latents(fast_->latent_task(false, false));
-  for (size_t i = 0; i < norms.size(); ++i) EXPECT_EQ(norms[i], fast_->get("latent_norms", static_cast<int64_t>(i)));
+  for (size_t i = 0; i < norms.size(); ++i)
+    EXPECT_EQ(norms[i], fast_->get("latent_norms", static_cast<int64_t>(i)));
 }
 
 TEST_P(Conformance, DensePath) {
@@ -148,8 +151,8 @@ TEST_P(Conformance, DensePath) {
   both([](Rig& rig) {
     rig.backend().center(rig["x"], rig["b_dec"], rig["centered"]);
     rig.backend().pack(rig.sae(), rig.packed(true), 0, rig.shape().d_sae);
-    rig.backend().dense_forward({rig["x"], rig["centered"], rig.sae(), rig.packed(true), 2.0 / 64, rig["residual"],
-                                 rig["row_stats"], rig["block_sums"]});
+    rig.backend().dense_forward({rig["x"], rig["centered"], rig.sae(), rig.packed(true), 2.0 / 64,
+                                 rig["residual"], rig["row_stats"], rig["block_sums"]});
   });
   const int64_t rows = reference_->shape().batch * reference_->shape().d_in;
   tolerance_ *= 2;  // two products in a row
@@ -176,16 +179,17 @@ TEST_P(Conformance, MomentsAndVectorAdam) {
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const char* backend : {"cpu-f32", "cpu-bf16"})
-    for (const Shape& shape : {Shape{1, 1, 1, 1, 1}, Shape{3, 5, 7, 2, 3}, Shape{65, 16, 64, 4, 8}, Shape{200, 33, 130, 8, 16},
-                               Shape{130, 256, 300, 32, 64}, Shape{257, 100, 2100, 5, 40}})
+    for (const Shape& shape :
+         {Shape{1, 1, 1, 1, 1}, Shape{3, 5, 7, 2, 3}, Shape{65, 16, 64, 4, 8}, Shape{200, 33, 130, 8, 16},
+          Shape{130, 256, 300, 32, 64}, Shape{257, 100, 2100, 5, 40}})
       for (const int threads : {1, 3}) all.push_back({backend, threads, shape});
   return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, Conformance, testing::ValuesIn(cases()), [](const auto& parameters) {
   const Case& c = parameters.param;
-  std::string name = c.backend + "_t" + std::to_string(c.threads) + "_" + std::to_string(c.shape.batch) + "x" +
-                     std::to_string(c.shape.d_in) + "x" + std::to_string(c.shape.d_sae);
+  std::string name = c.backend + "_t" + std::to_string(c.threads) + "_" + std::to_string(c.shape.batch) +
+                     "x" + std::to_string(c.shape.d_in) + "x" + std::to_string(c.shape.d_sae);
   for (char& ch : name)
     if (ch == '-') ch = '_';
   return name;

@@ -49,12 +49,14 @@ class Rig {
     const DType real = backend_->real(), low = backend_->low();
     const int64_t padded = round_up(s_.batch, kRowTile), n = s_.d_in, M = s_.d_sae;
     add("x", real, s_.batch, n);
-    for (const char* name : {"W_enc", "W_dec", "m.W_enc", "m.W_dec", "v.W_enc", "v.W_dec"}) add(name, real, M, n);
+    for (const char* name : {"W_enc", "W_dec", "m.W_enc", "m.W_dec", "v.W_enc", "v.W_dec"})
+      add(name, real, M, n);
     for (const char* name : {"b_enc", "m.b_enc", "v.b_enc"}) add(name, real, 1, M);
     add("b_dec", real, 1, n);
     for (const char* name : {"centered", "residual", "aux_residual"}) add(name, low, padded, n);
     for (const char* name : {"packed", "packed_dec", "packed_dec_t"})
-      add(name, DType::u8, ceil_div(M, latent_chunk(M)), round_up(backend_->packed_chunk_bytes() + 512 * 64 * 8, 64));
+      add(name, DType::u8, ceil_div(M, latent_chunk(M)),
+          round_up(backend_->packed_chunk_bytes() + 512 * 64 * 8, 64));
     views_["packed"].cols = views_["packed_dec_t"].cols = backend_->packed_chunk_bytes();
     add_codes("codes", s_.k);
     add_codes("aux", s_.aux_k);
@@ -86,7 +88,9 @@ class Rig {
     add(name + ".grad", backend_->real(), s_.batch, k);
   }
   View& operator[](const std::string& name) { return views_.at(name); }
-  double get(const std::string& name, int64_t i) { return value_of(views_.at(name).dtype, views_.at(name).data, i); }
+  double get(const std::string& name, int64_t i) {
+    return value_of(views_.at(name).dtype, views_.at(name).data, i);
+  }
   void set(const std::string& name, int64_t i, double value) {
     set_value(views_.at(name).dtype, views_.at(name).data, i, value);
   }
@@ -94,7 +98,8 @@ class Rig {
     return {views_.at(name + ".index"), views_.at(name + ".value"), views_.at(name + ".grad")};
   }
   SaeViews sae(const std::string& prefix = "") {
-    return {views_.at(prefix + "W_enc"), views_.at(prefix + "W_dec"), views_.at(prefix + "b_enc"), views_.at("b_dec")};
+    return {views_.at(prefix + "W_enc"), views_.at(prefix + "W_dec"), views_.at(prefix + "b_enc"),
+            views_.at("b_dec")};
   }
   PackedViews packed(bool dense) {
     if (!dense) return {views_.at("packed"), {}, {}};
@@ -108,23 +113,41 @@ class Rig {
     backend_->pack(sae(), packed(false), 0, s_.d_sae);
     View dead = (*this)["dead"];
     dead.cols = with_aux ? dead_count_ : 0;
-    more_ = backend_->select({(*this)["centered"], s_.batch, (*this)["packed"], (*this)["b_enc"], codes("codes"), dead,
-                              with_aux ? codes("aux") : Codes{}});
+    more_ = backend_->select({(*this)["centered"], s_.batch, (*this)["packed"], (*this)["b_enc"],
+                              codes("codes"), dead, with_aux ? codes("aux") : Codes{}});
   }
   DecodeTask decode_task(bool with_aux) {
-    DecodeTask task{.x = (*this)["x"], .sae = sae(), .codes = codes("codes"), .scale = 2.0 / 64, .aux_coefficient = 0.25,
-                    .l1 = 0.5, .residual = (*this)["residual"], .row_stats = (*this)["row_stats"],
+    DecodeTask task{.x = (*this)["x"],
+                    .sae = sae(),
+                    .codes = codes("codes"),
+                    .scale = 2.0 / 64,
+                    .aux_coefficient = 0.25,
+                    .l1 = 0.5,
+                    .residual = (*this)["residual"],
+                    .row_stats = (*this)["row_stats"],
                     .block_sums = (*this)["block_sums"]};
     if (with_aux) task.aux = codes("aux"), task.aux_residual = (*this)["aux_residual"];
     return task;
   }
   void decode(bool with_aux) { backend_->decode(decode_task(with_aux)); }
   LatentTask latent_task(bool with_aux, bool dense) {
-    LatentTask task{.first = 0, .last = s_.d_sae, .rows = s_.batch, .sae = sae(), .m = sae("m."), .v = sae("v."),
-                    .packed = packed(dense), .centered = (*this)["centered"], .residual = (*this)["residual"],
-                    .codes = codes("codes"), .by_latent = {(*this)["offsets"], (*this)["positions"]}, .l1 = 0.5,
-                    .adam = {0.125, 0.5, 0.75, 0.0625, 2}, .last_fired = (*this)["last_fired"], .now = 99,
-                    .block_sums = (*this)["latent_sums"], .block_norms = (*this)["latent_norms"]};
+    LatentTask task{.first = 0,
+                    .last = s_.d_sae,
+                    .rows = s_.batch,
+                    .sae = sae(),
+                    .m = sae("m."),
+                    .v = sae("v."),
+                    .packed = packed(dense),
+                    .centered = (*this)["centered"],
+                    .residual = (*this)["residual"],
+                    .codes = codes("codes"),
+                    .by_latent = {(*this)["offsets"], (*this)["positions"]},
+                    .l1 = 0.5,
+                    .adam = {0.125, 0.5, 0.75, 0.0625, 2},
+                    .last_fired = (*this)["last_fired"],
+                    .now = 99,
+                    .block_sums = (*this)["latent_sums"],
+                    .block_norms = (*this)["latent_norms"]};
     if (with_aux) {
       task.aux = codes("aux");
       task.aux_residual = (*this)["aux_residual"];
@@ -135,7 +158,8 @@ class Rig {
   void group(bool with_aux) {
     backend_->group_by_latent(codes("codes"), 0, s_.d_sae, {(*this)["offsets"], (*this)["positions"]});
     if (with_aux)
-      backend_->group_by_latent(codes("aux"), 0, s_.d_sae, {(*this)["aux_offsets"], (*this)["aux_positions"]});
+      backend_->group_by_latent(codes("aux"), 0, s_.d_sae,
+                                {(*this)["aux_offsets"], (*this)["aux_positions"]});
   }
   void set_dead(int64_t count, int64_t stride) {
     dead_count_ = std::min(count, ceil_div(s_.d_sae, stride));
@@ -143,7 +167,8 @@ class Rig {
   }
   void set_dead_list(const std::vector<int64_t>& dead) {
     dead_count_ = static_cast<int64_t>(dead.size());
-    for (int64_t i = 0; i < dead_count_; ++i) set("dead", i, static_cast<double>(dead[static_cast<size_t>(i)]));
+    for (int64_t i = 0; i < dead_count_; ++i)
+      set("dead", i, static_cast<double>(dead[static_cast<size_t>(i)]));
   }
   bool more() const { return more_; }
 

@@ -1,4 +1,5 @@
-// Gradients of every parameter: the reference backend against central differences, and every backend against PyTorch.
+// Gradients of every parameter: the reference backend against central differences, and every backend against
+// PyTorch.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -37,8 +38,8 @@ Gradients gradients(Rig& rig, const Problem& problem) {
   if (dense) {
     rig.backend().center(rig["x"], rig["b_dec"], rig["centered"]);
     rig.backend().pack(rig.sae(), rig.packed(true), 0, problem.shape.d_sae);
-    rig.backend().dense_forward({rig["x"], rig["centered"], rig.sae(), rig.packed(true), 2 / batch, rig["residual"],
-                                 rig["row_stats"], rig["block_sums"]});
+    rig.backend().dense_forward({rig["x"], rig["centered"], rig.sae(), rig.packed(true), 2 / batch,
+                                 rig["residual"], rig["row_stats"], rig["block_sums"]});
   } else {
     rig.encode(aux);
     DecodeTask decode = rig.decode_task(aux);
@@ -53,13 +54,16 @@ Gradients gradients(Rig& rig, const Problem& problem) {
   latents.grad_W_enc = rig["grad_W_enc"];
   latents.grad_W_dec = rig["grad_W_dec"];
   latents.grad_b_enc = rig["grad_b_enc"];
-  const auto update = [&] { dense ? rig.backend().update_latents_dense(latents) : rig.backend().update_latents(latents); };
+  const auto update = [&] {
+    dense ? rig.backend().update_latents_dense(latents) : rig.backend().update_latents(latents);
+  };
   update();
   latents.pass = LatentPass::norm;  // for the sums that b_dec needs
   latents.add_batch = false;
   update();
   Gradients result;
-  for (const char* name : {"W_enc", "W_dec", "b_enc"}) result[name] = read_all(rig, std::string("grad_") + name);
+  for (const char* name : {"W_enc", "W_dec", "b_enc"})
+    result[name] = read_all(rig, std::string("grad_") + name);
   std::vector<double>& bias = result["b_dec"];
   const size_t n = static_cast<size_t>(problem.shape.d_in);
   bias.resize(n);
@@ -110,7 +114,8 @@ class FrozenLoss {
       if (!(active[static_cast<size_t>(s)] > 0)) continue;
       const auto j = static_cast<int64_t>(index[static_cast<size_t>(s)]);
       const double z = code(r, j);
-      for (size_t i = 0; i < out.size(); ++i) out[i] += z * at("W_dec", j * problem_.shape.d_in + static_cast<int64_t>(i));
+      for (size_t i = 0; i < out.size(); ++i)
+        out[i] += z * at("W_dec", j * problem_.shape.d_in + static_cast<int64_t>(i));
     }
   }
   std::vector<double> error(int64_t r) const {
@@ -122,7 +127,8 @@ class FrozenLoss {
   double sum_of_codes(int64_t r) const {
     double sum = 0;
     for (int64_t s = r * problem_.shape.k; s < (r + 1) * problem_.shape.k; ++s)
-      if (active_[static_cast<size_t>(s)] > 0) sum += code(r, static_cast<int64_t>(index_[static_cast<size_t>(s)]));
+      if (active_[static_cast<size_t>(s)] > 0)
+        sum += code(r, static_cast<int64_t>(index_[static_cast<size_t>(s)]));
     return sum;
   }
 
@@ -136,7 +142,8 @@ Problem random_problem(const std::string& kind) {
   Problem problem{kind, {70, 6, 40, kind == "relu" ? 40 : 5, 7}, 0.25, kind == "relu" ? 0.5 : 0.0, {}, {}};
   for (int64_t j = 0; j < 40; j += 3) problem.dead.push_back(j);
   uint64_t stream = 10;
-  for (const auto& [name, count] : std::map<std::string, size_t>{{"x", 420}, {"W_enc", 240}, {"W_dec", 240}, {"b_enc", 40}, {"b_dec", 6}}) {
+  for (const auto& [name, count] : std::map<std::string, size_t>{
+           {"x", 420}, {"W_enc", 240}, {"W_dec", 240}, {"b_enc", 40}, {"b_dec", 6}}) {
     auto& values = problem.values[name];
     for (size_t i = 0; i < count; ++i) values.push_back(random_normal(3, stream, i));
     ++stream;
@@ -181,7 +188,8 @@ TEST_P(PyTorch, GradientsAgree) {
       if (kind == "topk_dense" || kind == "topk_aux_dense") continue;
       const bool relu = kind.starts_with("relu");
       Problem problem{kind,
-                      {golden["batch"], golden["d_in"], golden["d_sae"], relu ? golden["d_sae"] : golden["k"], golden["aux_k"]},
+                      {golden["batch"], golden["d_in"], golden["d_sae"], relu ? golden["d_sae"] : golden["k"],
+                       golden["aux_k"]},
                       golden["aux_coefficient"],
                       relu ? golden["l1"].get<double>() : 0.0,
                       golden["dead"].get<std::vector<int64_t>>(),
@@ -203,7 +211,8 @@ TEST_P(PyTorch, GradientsAgree) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, PyTorch, testing::Values("reference", "cpu"), [](const auto& parameters) { return parameters.param; });
+INSTANTIATE_TEST_SUITE_P(Backends, PyTorch, testing::Values("reference", "cpu"),
+                         [](const auto& parameters) { return parameters.param; });
 
 }  // namespace
 }  // namespace saemill

@@ -1,5 +1,5 @@
-// The door to the file system. Everything that must survive a crash is written through FileSystem, so that tests
-// can fail or truncate the n-th call. Functions throw Error{retry} naming the path and the cause.
+// The door to the file system. Everything that must survive a crash is written through FileSystem, so that
+// tests can fail or truncate the n-th call. Functions throw Error{retry} naming the path and the cause.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,8 @@ namespace saemill {
 
 namespace fs = std::filesystem;
 
-// A file opened for writing. Not thread-safe. The destructor closes without syncing; call sync() then close().
+// A file opened for writing. Not thread-safe. The destructor closes without syncing; call sync() then
+// close().
 class OutputFile {
  public:
   virtual ~OutputFile() = default;

@@ -1,5 +1,6 @@
-// Counter-based random numbers: a value is a pure function of (seed, stream, counter), so any rank can compute
-// any element and no generator state exists. Mixing function: SplitMix64's finalizer (Steele et al. 2014), twice.
+// Counter-based random numbers: a value is a pure function of (seed, stream, counter), so any rank can
+// compute any element and no generator state exists. Mixing function: SplitMix64's finalizer (Steele et al.
+// 2014), twice.
 #pragma once
 
 #include <cmath>

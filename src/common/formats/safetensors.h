@@ -31,13 +31,15 @@ struct SafetensorsHeader {
   std::map<std::string, std::string> metadata;  // __metadata__
 };
 
-// `head` holds at least the first min(file_size, 8 + header length) bytes. Checks everything against file_size: header length (at most
-// 100 MB), JSON, dtypes, shapes, offsets inside the file, sizes that agree with shapes, no overlap. Error{bad_data} names `path`,
-// what was found and what is accepted.
-SafetensorsHeader parse_safetensors_header(std::span<const std::byte> head, uint64_t file_size, const std::string& path);
+// `head` holds at least the first min(file_size, 8 + header length) bytes. Checks everything against
+// file_size: header length (at most 100 MB), JSON, dtypes, shapes, offsets inside the file, sizes that agree
+// with shapes, no overlap. Error{bad_data} names `path`, what was found and what is accepted.
+SafetensorsHeader parse_safetensors_header(std::span<const std::byte> head, uint64_t file_size,
+                                           const std::string& path);
 SafetensorsHeader read_safetensors_header(const fs::path& path);
 
-// One tensor to write: `produce` is called with a sink and passes the tensor's bytes in order, in pieces of any size.
+// One tensor to write: `produce` is called with a sink and passes the tensor's bytes in order, in pieces of
+// any size.
 struct SafetensorsTensor {
   std::string name;
   std::string dtype;
@@ -50,9 +52,10 @@ struct WrittenFile {
   uint32_t crc32c = 0;
 };
 
-// Writes PATH (not atomically: the caller renames), syncs it, and returns its size and CRC-32C of all bytes. The header is padded to 8
-// bytes with spaces; tensors lie in the given order; equal input gives equal bytes.
-WrittenFile write_safetensors(FileSystem& files, const fs::path& path, const std::vector<SafetensorsTensor>& tensors,
+// Writes PATH (not atomically: the caller renames), syncs it, and returns its size and CRC-32C of all bytes.
+// The header is padded to 8 bytes with spaces; tensors lie in the given order; equal input gives equal bytes.
+WrittenFile write_safetensors(FileSystem& files, const fs::path& path,
+                              const std::vector<SafetensorsTensor>& tensors,
                               const std::map<std::string, std::string>& metadata = {});
 
 // CRC-32C (Castagnoli), continued from `crc` (0 at the start).

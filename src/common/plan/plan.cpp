@@ -21,13 +21,15 @@ int64_t choose_micro_batch(const RunConfig& config, int64_t bytes_per_activation
   const int64_t batch = config.train.batch_size, asked = config.train.micro_batch_size;
   if (asked != 0) {
     if (asked < batch && (asked % kRowTile != 0 || batch % asked != 0))
-      fail(ErrorCode::bad_config,
-           "train.micro_batch_size is {}; accepted: 0, or a multiple of {} that divides train.batch_size ({})", asked,
-           kRowTile, batch);
+      fail(
+          ErrorCode::bad_config,
+          "train.micro_batch_size is {}; accepted: 0, or a multiple of {} that divides train.batch_size ({})",
+          asked, kRowTile, batch);
     return std::min(asked, batch);
   }
   int64_t parts = 1;
-  while (batch / parts * bytes_per_activation > kBatchBudget && batch % (2 * parts * kRowTile) == 0) parts *= 2;
+  while (batch / parts * bytes_per_activation > kBatchBudget && batch % (2 * parts * kRowTile) == 0)
+    parts *= 2;
   return batch / parts;
 }
 
@@ -45,7 +47,8 @@ void add_state(Builder& add, const PlanInput& input, int64_t M, int64_t n) {
   for (const char* name : {"W_enc", "W_dec"}) add.shared(name, "weights", "F32", M, n);
   add.shared("b_enc", "weights", "F32", 1, M);
   add.own("b_dec", "weights", "F32", 1, n);
-  for (const char* name : {"m.W_enc", "m.W_dec", "v.W_enc", "v.W_dec"}) add.shared(name, "moments", "F32", M, n);
+  for (const char* name : {"m.W_enc", "m.W_dec", "v.W_enc", "v.W_dec"})
+    add.shared(name, "moments", "F32", M, n);
   for (const char* name : {"m.b_enc", "v.b_enc"}) add.shared(name, "moments", "F32", 1, M);
   for (const char* name : {"m.b_dec", "v.b_dec"}) add.own(name, "moments", "F32", 1, n);
   add.shared("last_fired", "weights", "I64", 1, M);
@@ -61,7 +64,8 @@ void add_state(Builder& add, const PlanInput& input, int64_t M, int64_t n) {
 
 void add_batch(Builder& add, const PlanInput& input, const Plan& plan, int64_t M, int64_t n) {
   const std::string low = input.config.train.dtype == "bf16" ? "BF16" : "F32";
-  const int64_t B = plan.micro_batch_size, padded = round_up(B, kRowTile), k = plan.code_slots, a = plan.aux_slots;
+  const int64_t B = plan.micro_batch_size, padded = round_up(B, kRowTile), k = plan.code_slots,
+                a = plan.aux_slots;
   const int64_t row_blocks = ceil_div(B, kBlock), latent_blocks = ceil_div(M, kBlock);
   add.shared("centered", "batch", low, padded, n);
   add.shared("residual", "batch", low, padded, n);
@@ -100,7 +104,8 @@ void add_batch(Builder& add, const PlanInput& input, const Plan& plan, int64_t M
 // What the threads of a rank keep between calls (src/engine/backend/cpu/cpu_backend.h, ThreadScratch).
 int64_t scratch_bytes(const PlanInput& input, const Plan& plan, int64_t M, int64_t n) {
   const int64_t chunk = latent_chunk(M), size = input.config.train.dtype == "bf16" ? 2 : 4;
-  const int64_t rows = std::min<int64_t>(ceil_div(plan.micro_batch_size, input.ranks * input.threads) + kRowTile, 16 * kRowTile);
+  const int64_t rows = std::min<int64_t>(
+      ceil_div(plan.micro_batch_size, input.ranks * input.threads) + kRowTile, 16 * kRowTile);
   const auto room = [](int64_t k) { return k > 0 ? std::max(2 * k, k + 96) + 16 : 0; };
   const int64_t candidates = rows * 8 * (room(plan.code_slots) + room(plan.aux_slots));
   const int64_t tiles = kRowTile * chunk * 4 + chunk * n * size + 5 * n * 4;
@@ -111,10 +116,13 @@ int64_t scratch_bytes(const PlanInput& input, const Plan& plan, int64_t M, int64
 
 }  // namespace
 
-int64_t PlannedBuffer::bytes() const { return round_up(rows * cols * element_size(dtype), 64); }
+int64_t PlannedBuffer::bytes() const {
+  return round_up(rows * cols * element_size(dtype), 64);
+}
 
 const PlannedBuffer& Plan::at(const std::string& name) const {
-  const auto it = std::find_if(buffers.begin(), buffers.end(), [&](const auto& buffer) { return buffer.name == name; });
+  const auto it =
+      std::find_if(buffers.begin(), buffers.end(), [&](const auto& buffer) { return buffer.name == name; });
   if (it == buffers.end()) fail(ErrorCode::internal, "the plan has no buffer {}", name);
   return *it;
 }
@@ -131,23 +139,33 @@ int64_t Plan::bytes_per_rank() const {
   return sum;
 }
 
-int64_t Plan::total_bytes() const { return shared_bytes() + ranks * bytes_per_rank(); }
+int64_t Plan::total_bytes() const {
+  return shared_bytes() + ranks * bytes_per_rank();
+}
 
 nlohmann::ordered_json Plan::to_json() const {
   nlohmann::ordered_json breakdown = nlohmann::ordered_json::object(), list = nlohmann::ordered_json::array();
   for (const auto& buffer : buffers) {
     const int64_t bytes = buffer.bytes() * (buffer.shared ? 1 : ranks);
     breakdown[buffer.category] = breakdown.value(buffer.category, int64_t{0}) + bytes;
-    list.push_back({{"name", buffer.name}, {"category", buffer.category}, {"dtype", buffer.dtype},
-                    {"shape", {buffer.rows, buffer.cols}}, {"shared", buffer.shared}, {"bytes", bytes}});
+    list.push_back({{"name", buffer.name},
+                    {"category", buffer.category},
+                    {"dtype", buffer.dtype},
+                    {"shape", {buffer.rows, buffer.cols}},
+                    {"shared", buffer.shared},
+                    {"bytes", bytes}});
   }
-  return {{"total_bytes", total_bytes()}, {"micro_batch_size", micro_batch_size}, {"breakdown", breakdown}, {"buffers", list}};
+  return {{"total_bytes", total_bytes()},
+          {"micro_batch_size", micro_batch_size},
+          {"breakdown", breakdown},
+          {"buffers", list}};
 }
 
 Plan make_plan(const PlanInput& input) {
   const SaeConfig& sae = input.config.sae;
   const int64_t M = sae.d_sae, n = input.d_in;
-  ensure(M >= 1 && n >= 1 && input.ranks >= 1 && input.config.train.batch_size >= 1, "a plan of an unresolved configuration");
+  ensure(M >= 1 && n >= 1 && input.ranks >= 1 && input.config.train.batch_size >= 1,
+         "a plan of an unresolved configuration");
   Plan plan;
   plan.ranks = input.ranks;
   const bool topk = sae.architecture == "topk";

@@ -1,5 +1,5 @@
-// What one training needs of memory, buffer by buffer. The trainer allocates from this plan and from nothing else, so the estimate
-// and the run cannot differ.
+// What one training needs of memory, buffer by buffer. The trainer allocates from this plan and from nothing
+// else, so the estimate and the run cannot differ.
 #pragma once
 
 #include <cstdint>
@@ -12,21 +12,22 @@
 namespace saemill {
 
 struct PlannedBuffer {
-  std::string name;      // "W_enc"
-  std::string category;  // weights | moments | gradients | copies | batch | selection | exchange | loader | scratch
-  std::string dtype;     // as safetensors names it; U8 for opaque bytes
+  std::string name;  // "W_enc"
+  std::string
+      category;  // weights | moments | gradients | copies | batch | selection | exchange | loader | scratch
+  std::string dtype;  // as safetensors names it; U8 for opaque bytes
   int64_t rows = 0;
   int64_t cols = 0;
-  bool shared = false;   // one copy for all ranks of a machine, else one per rank
+  bool shared = false;  // one copy for all ranks of a machine, else one per rank
   int64_t bytes() const;
 };
 
 struct PlanInput {
-  RunConfig config;               // resolved
+  RunConfig config;  // resolved
   int64_t d_in = 0;
   int64_t ranks = 1;
-  int64_t threads = 1;            // of one rank
-  int64_t packed_chunk_bytes = 0; // of the backend; 0: what a layout without padding takes
+  int64_t threads = 1;             // of one rank
+  int64_t packed_chunk_bytes = 0;  // of the backend; 0: what a layout without padding takes
 };
 
 struct Plan {
@@ -38,16 +39,18 @@ struct Plan {
 
   const PlannedBuffer& at(const std::string& name) const;
   int64_t shared_bytes() const;
-  int64_t bytes_per_rank() const;  // of what is not shared
-  int64_t total_bytes() const;     // of all ranks on one machine
+  int64_t bytes_per_rank() const;          // of what is not shared
+  int64_t total_bytes() const;             // of all ranks on one machine
   nlohmann::ordered_json to_json() const;  // {total_bytes, breakdown{category: bytes}, buffers[]}
   int64_t ranks = 1;
 };
 
-// ReLU codes with at most this share of latents active per activation (global mean L0 of the step before) are computed as sparse codes;
-// the constant is measured by bench step (docs/performance.md).
+// ReLU codes with at most this share of latents active per activation (global mean L0 of the step before) are
+// computed as sparse codes; the constant is measured by bench step (docs/performance.md).
 inline constexpr int64_t kSparseShare = 64;  // d_sae / 64
-constexpr int64_t sparse_l0_limit(int64_t d_sae) { return d_sae / kSparseShare; }
+constexpr int64_t sparse_l0_limit(int64_t d_sae) {
+  return d_sae / kSparseShare;
+}
 
 // Error{bad_config} where micro_batch_size does not fit.
 Plan make_plan(const PlanInput& input);

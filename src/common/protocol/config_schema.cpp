@@ -30,7 +30,9 @@ nlohmann::ordered_json property(const ConfigKey& key, RunConfig& defaults) {
 nlohmann::ordered_json config_schema() {
   RunConfig defaults;
   nlohmann::ordered_json schema{{"$schema", "https://json-schema.org/draft/2020-12/schema"},
-                                {"title", "saemill training"}, {"type", "object"}, {"additionalProperties", false}};
+                                {"title", "saemill training"},
+                                {"type", "object"},
+                                {"additionalProperties", false}};
   auto& groups = schema["properties"];
   for (const ConfigKey& key : config_table()) {
     const std::string name = key.name;

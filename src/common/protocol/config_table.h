@@ -1,4 +1,5 @@
-// Every configuration key, once: reading, writing, checking, overriding and the schema all go through this table.
+// Every configuration key, once: reading, writing, checking, overriding and the schema all go through this
+// table.
 #pragma once
 
 #include <limits>
@@ -20,8 +21,8 @@ struct ConfigKey {
   double maximum = std::numeric_limits<double>::infinity();
   std::vector<std::string> choices{};  // of a text; empty: any
   const char* unit = "";
-  const char* architecture = "";     // the only one that uses it; empty: all
-  bool changes_results = true;       // of a resumed run
+  const char* architecture = "";  // the only one that uses it; empty: all
+  bool changes_results = true;    // of a resumed run
 };
 
 const std::vector<ConfigKey>& config_table();

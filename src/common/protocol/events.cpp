@@ -38,20 +38,25 @@ EventLog::EventLog(const std::filesystem::path& path) : path_(path) {
   if (fd_ < 0) fail(ErrorCode::retry, "{}: cannot be opened: {}", path.string(), std::strerror(errno));
 }
 
-EventLog::~EventLog() { ::close(fd_); }
+EventLog::~EventLog() {
+  ::close(fd_);
+}
 
 nlohmann::ordered_json EventLog::append(int64_t attempt, const nlohmann::ordered_json& event) {
   nlohmann::ordered_json whole{{"seq", last_seq_ + 1}, {"time", utc_now()}, {"attempt", attempt}};
   for (const auto& [key, value] : event.items()) whole[key] = value;
-  const std::string line = whole.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  const std::string line =
+      whole.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   if (line.size() > kMaxEventLine)
     fail(ErrorCode::internal, "an event of {} bytes; at most {} fit into a line", line.size(), kMaxEventLine);
   const off_t before = ::lseek(fd_, 0, SEEK_END);
   const ssize_t written = ::write(fd_, line.data(), line.size());
   if (written != static_cast<ssize_t>(line.size())) {
     const int error = errno;
-    if (written > 0 && ::ftruncate(fd_, before) != 0) ++last_seq_;  // a torn line stays; its number is used up
-    fail(ErrorCode::retry, "{}: cannot be written: {}", path_.string(), written < 0 ? std::strerror(error) : "the disk is full");
+    if (written > 0 && ::ftruncate(fd_, before) != 0)
+      ++last_seq_;  // a torn line stays; its number is used up
+    fail(ErrorCode::retry, "{}: cannot be written: {}", path_.string(),
+         written < 0 ? std::strerror(error) : "the disk is full");
   }
   ++last_seq_;
   last_attempt_ = std::max(last_attempt_, attempt);

@@ -1,5 +1,6 @@
-// RUN/events.jsonl: one JSON object per line, {seq, time, attempt, event, ...}, each line one write() of at most 64 KiB. seq runs
-// from 1 without gaps over all attempts. Events: started, metrics, checkpoint, rewind, warning, paused, finished, failed.
+// RUN/events.jsonl: one JSON object per line, {seq, time, attempt, event, ...}, each line one write() of at
+// most 64 KiB. seq runs from 1 without gaps over all attempts. Events: started, metrics, checkpoint, rewind,
+// warning, paused, finished, failed.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@ inline constexpr size_t kMaxEventLine = 64 * 1024;
 // The one writer of a file; not thread-safe.
 class EventLog {
  public:
-  // Goes on after the last whole line of an existing file; a half last line (a crash in mid-write) is cut off.
+  // Goes on after the last whole line of an existing file; a half last line (a crash in mid-write) is cut
+  // off.
   explicit EventLog(const std::filesystem::path& path);
   ~EventLog();
   EventLog(const EventLog&) = delete;
@@ -22,8 +24,8 @@ class EventLog {
 
   int64_t last_seq() const { return last_seq_; }
   int64_t last_attempt() const { return last_attempt_; }  // 0: none yet
-  // Adds seq, time and attempt in front and appends the line; returns the whole event. Error{retry} where the disk refuses,
-  // Error{internal} where the line is too long; seq is then unused.
+  // Adds seq, time and attempt in front and appends the line; returns the whole event. Error{retry} where the
+  // disk refuses, Error{internal} where the line is too long; seq is then unused.
   nlohmann::ordered_json append(int64_t attempt, const nlohmann::ordered_json& event);
 
  private:

@@ -7,7 +7,8 @@ constexpr MetricRow kTable[] = {
     {"loss", "Loss", "", "down", "What is minimized: mse and the weighted sparsity or auxiliary loss"},
     {"mse", "Squared error", "", "down", "Squared error summed over d_in, mean over the batch"},
     {"sparsity_loss", "Sparsity loss", "", "down", "l1_coefficient times the mean L1 norm of the code"},
-    {"aux_loss", "Auxiliary loss", "", "down", "aux_coefficient times the squared error that dead latents leave of the residual"},
+    {"aux_loss", "Auxiliary loss", "", "down",
+     "aux_coefficient times the squared error that dead latents leave of the residual"},
     {"fvu", "FVU", "", "down", "Fraction of variance unexplained, of the batch"},
     {"l0", "L0", "latents", "none", "Mean number of positive latents"},
     {"dead_fraction", "Dead latents", "", "down", "Share that has not fired for dead_after activations"},
@@ -22,6 +23,8 @@ constexpr MetricRow kTable[] = {
 
 }  // namespace
 
-std::span<const MetricRow> metric_catalog() { return kTable; }
+std::span<const MetricRow> metric_catalog() {
+  return kTable;
+}
 
 }  // namespace saemill

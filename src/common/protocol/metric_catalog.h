@@ -1,4 +1,5 @@
-// Every metric that a training reports, once: events, charts and tables take names, units and labels from here.
+// Every metric that a training reports, once: events, charts and tables take names, units and labels from
+// here.
 #pragma once
 
 #include <span>

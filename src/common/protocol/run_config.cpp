@@ -33,9 +33,10 @@ const ConfigKey& find_key(const std::string& name) {
   const auto& table = config_table();
   for (const ConfigKey& key : table)
     if (name == key.name) return key;
-  const auto nearest = std::min_element(table.begin(), table.end(), [&](const ConfigKey& a, const ConfigKey& b) {
-    return distance(name, a.name) < distance(name, b.name);
-  });
+  const auto nearest =
+      std::min_element(table.begin(), table.end(), [&](const ConfigKey& a, const ConfigKey& b) {
+        return distance(name, a.name) < distance(name, b.name);
+      });
   fail(ErrorCode::bad_config, "{} is not a configuration key; did you mean {}?", name, nearest->name);
 }
 
@@ -54,7 +55,8 @@ void set_value(RunConfig& config, const ConfigKey& key, const Json& value) {
   if (auto* const* text = std::get_if<std::string*>(&target)) {
     if (!value.is_string()) refuse(key, value, key.choices.empty() ? "a text" : accepted(key, ""));
     **text = value.get<std::string>();
-    if (!key.choices.empty() && std::find(key.choices.begin(), key.choices.end(), **text) == key.choices.end())
+    if (!key.choices.empty() &&
+        std::find(key.choices.begin(), key.choices.end(), **text) == key.choices.end())
       refuse(key, value, accepted(key, ""));
   } else if (auto* const* flag = std::get_if<bool*>(&target)) {
     if (!value.is_boolean()) refuse(key, value, "true, false");
@@ -66,7 +68,8 @@ void set_value(RunConfig& config, const ConfigKey& key, const Json& value) {
     if (!(number >= key.minimum && number <= key.maximum) || (whole && number != std::floor(number)))
       refuse(key, value, accepted(key, kind));
     if (whole)
-      *std::get<int64_t*>(target) = value.is_number_float() ? static_cast<int64_t>(number) : value.get<int64_t>();
+      *std::get<int64_t*>(target) =
+          value.is_number_float() ? static_cast<int64_t>(number) : value.get<int64_t>();
     else
       *std::get<double*>(target) = number;
   }
@@ -92,38 +95,47 @@ Json parse_toml(const std::string& text, const std::string& source) {
     json << toml::json_formatter{toml::parse(text, source)};
     return Json::parse(json.str());
   } catch (const toml::parse_error& error) {
-    fail(ErrorCode::bad_config, "{}, line {}: {}", source, error.source().begin.line, std::string(error.description()));
+    fail(ErrorCode::bad_config, "{}, line {}: {}", source, error.source().begin.line,
+         std::string(error.description()));
   }
 }
 
 void check_together(RunConfig& config, const std::vector<std::string>& given) {
-  const auto is_given = [&](const char* name) { return std::find(given.begin(), given.end(), name) != given.end(); };
+  const auto is_given = [&](const char* name) {
+    return std::find(given.begin(), given.end(), name) != given.end();
+  };
   if (is_given("train.batch_size") && config.train.batch_size_per_device > 0)
-    fail(ErrorCode::bad_config, "train.batch_size and train.batch_size_per_device are both given; accepted: one of them");
+    fail(ErrorCode::bad_config,
+         "train.batch_size and train.batch_size_per_device are both given; accepted: one of them");
   if (config.train.steps <= 0 && config.train.tokens <= 0 && !(config.train.epochs > 0))
-    fail(ErrorCode::bad_config, "none of train.steps, train.tokens, train.epochs is given; at least one must be above 0");
+    fail(ErrorCode::bad_config,
+         "none of train.steps, train.tokens, train.epochs is given; at least one must be above 0");
   if (config.activations.path.empty() && config.activations.d_in == 0)
     fail(ErrorCode::bad_config, "activations.path is not given; accepted: a shard or a folder of shards");
   RunConfig defaults;
   for (const ConfigKey& key : config_table())
     if (*key.architecture && config.sae.architecture != key.architecture && is_given(key.name) &&
         get_value(config, key) != get_value(defaults, key))
-      fail(ErrorCode::bad_config, "{} is given, but sae.architecture is \"{}\"; only {} uses it", key.name, config.sae.architecture,
-           key.architecture);
+      fail(ErrorCode::bad_config, "{} is given, but sae.architecture is \"{}\"; only {} uses it", key.name,
+           config.sae.architecture, key.architecture);
 }
 
 void check_resolved(const RunConfig& config) {
   if (config.sae.architecture == "topk" && config.sae.k > config.sae.d_sae)
-    fail(ErrorCode::bad_config, "sae.k is {}; accepted: at most sae.d_sae ({})", config.sae.k, config.sae.d_sae);
-  if (config.train.lr_warmup_steps + config.train.lr_decay_steps > config.train.steps && config.train.lr_decay_steps > 0)
-    fail(ErrorCode::bad_config, "train.lr_warmup_steps ({}) and train.lr_decay_steps ({}) are more than the {} steps of the run",
+    fail(ErrorCode::bad_config, "sae.k is {}; accepted: at most sae.d_sae ({})", config.sae.k,
+         config.sae.d_sae);
+  if (config.train.lr_warmup_steps + config.train.lr_decay_steps > config.train.steps &&
+      config.train.lr_decay_steps > 0)
+    fail(ErrorCode::bad_config,
+         "train.lr_warmup_steps ({}) and train.lr_decay_steps ({}) are more than the {} steps of the run",
          config.train.lr_warmup_steps, config.train.lr_decay_steps, config.train.steps);
 }
 
 }  // namespace
 
 RunConfig run_config_from_json(const Json& tree) {
-  if (!tree.is_object()) fail(ErrorCode::bad_config, "the configuration is not an object but {}", tree.type_name());
+  if (!tree.is_object())
+    fail(ErrorCode::bad_config, "the configuration is not an object but {}", tree.type_name());
   std::vector<std::pair<std::string, Json>> values;
   flatten(tree, "", values);
   RunConfig config;
@@ -151,7 +163,8 @@ nlohmann::ordered_json run_config_to_json(const RunConfig& config) {
 
 RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
   const std::string text = read_file(path);
-  Json tree = path.extension() == ".json" ? Json::parse(text, nullptr, false) : parse_toml(text, path.string());
+  Json tree =
+      path.extension() == ".json" ? Json::parse(text, nullptr, false) : parse_toml(text, path.string());
   if (tree.is_discarded()) fail(ErrorCode::bad_config, "{}: is not valid JSON", path.string());
   for (const std::string& override_text : overrides) {
     const size_t equals = override_text.find('=');
@@ -180,7 +193,8 @@ RunConfig load_run_config(const std::filesystem::path& path, const std::vector<s
 
 RunConfig resolve_run_config(RunConfig config, int64_t d_in, int64_t rows, int64_t device_count) {
   if (config.activations.d_in != 0 && config.activations.d_in != d_in)
-    fail(ErrorCode::bad_config, "activations.d_in is {}, but the data has {}; accepted: 0 or {}", config.activations.d_in, d_in, d_in);
+    fail(ErrorCode::bad_config, "activations.d_in is {}, but the data has {}; accepted: 0 or {}",
+         config.activations.d_in, d_in, d_in);
   config.activations.d_in = d_in;
   if (config.sae.d_sae == 0) config.sae.d_sae = 16 * d_in;
   TrainConfig& train = config.train;

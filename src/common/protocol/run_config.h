@@ -12,12 +12,13 @@
 namespace saemill {
 
 struct ActivationsConfig {
-  std::string path;                 // a shard or a folder of shards
-  std::string tensor;               // name in safetensors; empty: the only one
-  std::string normalize = "none";   // none | expected_average_only_in (E|x| = sqrt(d_in)) | mean_square (E x^2 = 1)
-  std::string model_name;           // written to cfg.json; empty: the shard's __metadata__
-  std::string hook_name;            // likewise
-  int64_t d_in = 0;                 // an estimate without data; 0: from the data. With data it must agree
+  std::string path;    // a shard or a folder of shards
+  std::string tensor;  // name in safetensors; empty: the only one
+  std::string normalize =
+      "none";              // none | expected_average_only_in (E|x| = sqrt(d_in)) | mean_square (E x^2 = 1)
+  std::string model_name;  // written to cfg.json; empty: the shard's __metadata__
+  std::string hook_name;   // likewise
+  int64_t d_in = 0;        // an estimate without data; 0: from the data. With data it must agree
 };
 
 struct SaeConfig {
@@ -38,27 +39,28 @@ struct TrainConfig {
   int64_t steps = 0;                  // of steps, tokens, epochs at least one; the first reached ends the run
   int64_t tokens = 0;
   double epochs = 0;
-  double lr = 0;                      // 0: 2e-4 / sqrt(d_sae / 16384) (dictionary_learning's law)
+  double lr = 0;  // 0: 2e-4 / sqrt(d_sae / 16384) (dictionary_learning's law)
   int64_t lr_warmup_steps = 0;
   std::string lr_schedule = "constant";  // constant | linear | cosine
-  int64_t lr_decay_steps = 0;         // length of the final decay; 0 with linear or cosine: the whole run after warm-up
+  int64_t lr_decay_steps =
+      0;  // length of the final decay; 0 with linear or cosine: the whole run after warm-up
   int64_t sparsity_warmup_steps = 0;  // relu: l1_coefficient grows linearly from 0
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  double clip_norm = 0;               // 0: off
-  int64_t micro_batch_size = 0;       // 0: by plan; never changes results
+  double clip_norm = 0;          // 0: off
+  int64_t micro_batch_size = 0;  // 0: by plan; never changes results
   int64_t seed = 0;
-  std::string dtype = "bf16";         // bf16 | f32
+  std::string dtype = "bf16";  // bf16 | f32
   int64_t log_every = 50;
 };
 
 struct ParallelConfig {
-  std::string mode = "auto";          // auto | replicate
+  std::string mode = "auto";  // auto | replicate
 };
 
 struct CheckpointConfig {
-  int64_t every_steps = 1000;         // 0: only when asked or interrupted
+  int64_t every_steps = 1000;  // 0: only when asked or interrupted
   int64_t keep_last = 2;
 };
 
@@ -71,8 +73,8 @@ struct RunConfig {
   CheckpointConfig checkpoint;
 };
 
-// Reading. Unknown keys, wrong types, values out of range and contradictions are refused with Error{bad_config}
-// that names the key by its full name, the value found, and what is accepted.
+// Reading. Unknown keys, wrong types, values out of range and contradictions are refused with
+// Error{bad_config} that names the key by its full name, the value found, and what is accepted.
 RunConfig run_config_from_json(const nlohmann::json& tree);
 nlohmann::ordered_json run_config_to_json(const RunConfig& config);  // every key, in the order above
 

@@ -1,5 +1,7 @@
 #include "control/launch/job.h"
 
+#include <algorithm>
+
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/file.h"
@@ -131,6 +133,21 @@ AttemptResult run_attempts(const JobOptions& options, Prepared& prepared, Journa
   }
 }
 
+// The ranks are gone once an error has come this far. It still ends the run, and RUN must say so: whoever
+// reads the folder (a server that did not start this launcher) has no exit code to go by.
+AttemptResult run_attempts_to_an_end(const JobOptions& options, Prepared& prepared, Journal& journal,
+                                     SignalRequests& signals) {
+  try {
+    return run_attempts(options, prepared, journal, signals);
+  } catch (const Error& error) {
+    AttemptResult result;
+    result.code = error.exit_code();
+    result.step = std::max<int64_t>(0, journal.last_step());
+    result.message = error.what();
+    return result;
+  }
+}
+
 Json exit_of(const AttemptResult& result) {
   Json exit{{"code", result.code}};
   if (result.code == 0) {
@@ -187,7 +204,7 @@ JobResult run_job(const JobOptions& options, JobObserver& observer) {
   if (prepared.finished) return job;
   observer.on_message(fmt::format("run folder: {}", job.run.string()));
   Journal journal(prepared.run, observer);
-  const AttemptResult result = run_attempts(options, prepared, journal, signals);
+  const AttemptResult result = run_attempts_to_an_end(options, prepared, journal, signals);
   write_end(prepared.run, journal, result, prepared.attempt.total_steps);
   job.code = result.code;
   job.message = result.message;

@@ -9,9 +9,10 @@ namespace saemill {
 namespace {
 
 void check(const View& view, DType dtype, int64_t rows, int64_t cols, const char* name) {
-  if (view.dtype == dtype && view.rows >= rows && view.cols == cols && (view.data || rows * cols == 0)) return;
-  fail(ErrorCode::internal, "backend: {} is {} [{}, {}]; {} [{}, {}] is needed", name, dtype_name(view.dtype), view.rows,
-       view.cols, dtype_name(dtype), rows, cols);
+  if (view.dtype == dtype && view.rows >= rows && view.cols == cols && (view.data || rows * cols == 0))
+    return;
+  fail(ErrorCode::internal, "backend: {} is {} [{}, {}]; {} [{}, {}] is needed", name, dtype_name(view.dtype),
+       view.rows, view.cols, dtype_name(dtype), rows, cols);
 }
 
 void check_codes(const Codes& codes, DType real, int64_t rows) {
@@ -37,7 +38,9 @@ auto Backend::timed(const char* phase, Work&& work) {
   return work();
 }
 
-std::map<std::string, double> Backend::take_phases() { return std::exchange(phases_, {}); }
+std::map<std::string, double> Backend::take_phases() {
+  return std::exchange(phases_, {});
+}
 
 void Backend::center(const View& x, const View& b_dec, const View& centered) {
   check(x, real(), 0, b_dec.cols, "x");
@@ -71,7 +74,8 @@ void Backend::decode(const DecodeTask& task) {
   check(task.residual, low(), rows, n, "residual");
   check(task.row_stats, DType::f64, rows, kRowStats, "row_stats");
   check(task.block_sums, real(), ceil_div(rows, kBlock), n, "block_sums");
-  if (task.aux.index) check_codes(task.aux, real(), rows), check(task.aux_residual, low(), rows, n, "aux_residual");
+  if (task.aux.index)
+    check_codes(task.aux, real(), rows), check(task.aux_residual, low(), rows, n, "aux_residual");
   timed("decode", [&] { return do_decode(task); });
 }
 
@@ -98,12 +102,16 @@ void check_latents(const LatentTask& task, DType real, DType low) {
   check_sae(task.sae, real);
   check_sae(task.m, real);
   check_sae(task.v, real);
-  const int64_t n = task.sae.W_enc.cols, blocks = ceil_div(task.sae.W_enc.rows, kBlock), latents = task.last - task.first;
-  if (task.add_batch) check(task.residual, low, 0, n, "residual"), check(task.centered, low, 0, n, "centered");
-  if (task.pass == LatentPass::accumulate || !task.add_batch) check(task.grad_W_enc, real, latents, n, "grad_W_enc");
+  const int64_t n = task.sae.W_enc.cols, blocks = ceil_div(task.sae.W_enc.rows, kBlock),
+                latents = task.last - task.first;
+  if (task.add_batch)
+    check(task.residual, low, 0, n, "residual"), check(task.centered, low, 0, n, "centered");
+  if (task.pass == LatentPass::accumulate || !task.add_batch)
+    check(task.grad_W_enc, real, latents, n, "grad_W_enc");
   check(task.block_sums, real, blocks, n, "block_sums");
   check(task.block_norms, DType::f64, 1, blocks, "block_norms");
-  ensure(task.first % kBlock == 0 && task.first <= task.last && task.last <= task.sae.W_enc.rows, "a wrong range of latents");
+  ensure(task.first % kBlock == 0 && task.first <= task.last && task.last <= task.sae.W_enc.rows,
+         "a wrong range of latents");
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
-// The hardware contract: what one training step asks of a device. Backends: reference (plain loops in double, the
-// specification), cpu. Public functions check shapes and types (backend.cpp) and call the virtual ones.
+// The hardware contract: what one training step asks of a device. Backends: reference (plain loops in double,
+// the specification), cpu. Public functions check shapes and types (backend.cpp) and call the virtual ones.
 //
-// Shapes: B activations in the (micro-)batch, R of them given here, n = d_in, M = d_sae, k code slots per activation.
-// Types: `real` is f32 (f64 in reference); `low` is the type GEMM operands have: f32 or bf16 (f64 in reference).
-// All memory is the caller's. Rows of low matrices that enter a GEMM are padded to kRowTile; padding is zero.
-// Not thread-safe: one step at a time.
+// Shapes: B activations in the (micro-)batch, R of them given here, n = d_in, M = d_sae, k code slots per
+// activation. Types: `real` is f32 (f64 in reference); `low` is the type GEMM operands have: f32 or bf16 (f64
+// in reference). All memory is the caller's. Rows of low matrices that enter a GEMM are padded to kRowTile;
+// padding is zero. Not thread-safe: one step at a time.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,9 @@
 
 namespace saemill {
 
-// The sparse code of R activations: slot s of row r holds latent index(r, s), its pre-activation value(r, s) and the
-// loss gradient grad(r, s) of the latter. A slot is active where value > 0. Slots are in ascending latent order;
-// unused ones (value 0, index 0) come last.
+// The sparse code of R activations: slot s of row r holds latent index(r, s), its pre-activation value(r, s)
+// and the loss gradient grad(r, s) of the latter. A slot is active where value > 0. Slots are in ascending
+// latent order; unused ones (value 0, index 0) come last.
 struct Codes {
   View index;  // i32 [R, k]
   View value;  // real [R, k]
@@ -44,31 +44,31 @@ enum RowStat : int { kSquaredError, kL1, kL0, kAuxSquaredError, kRowStats };
 struct SelectTask {
   View centered{};  // low [R padded, n]
   int64_t rows = 0;
-  View packed{};    // of the encoder
-  View b_enc{};     // real [1, M]
-  Codes codes{};    // out, [R, k]
-  View dead{};      // i32 [1, D]; no columns: none
-  Codes aux{};      // out, [R, aux_k]; empty views where there are no dead latents
+  View packed{};  // of the encoder
+  View b_enc{};   // real [1, M]
+  Codes codes{};  // out, [R, k]
+  View dead{};    // i32 [1, D]; no columns: none
+  Codes aux{};    // out, [R, aux_k]; empty views where there are no dead latents
 };
 
 struct DecodeTask {
-  View x{};                      // real [R, n]
+  View x{};  // real [R, n]
   SaeViews sae{};
-  Codes codes{};                 // grad is written
-  Codes aux{};                   // empty views: no auxiliary loss
-  double scale = 0;            // 2 / B_global: gradient of the mean squared error
+  Codes codes{};     // grad is written
+  Codes aux{};       // empty views: no auxiliary loss
+  double scale = 0;  // 2 / B_global: gradient of the mean squared error
   double aux_coefficient = 0;
-  double l1 = 0;               // l1_coefficient / B_global, added to grad where active
-  View residual{};               // out, low [R, n]: scale * (x_hat - x)
-  View aux_residual{};           // out, low [R, n]: scale * aux_coefficient * (aux_hat - (x - x_hat))
-  View row_stats{};              // out, f64 [R, kRowStats]
-  View block_sums{};             // out, real [ceil(R / 64), n]: column sums of residual
+  double l1 = 0;        // l1_coefficient / B_global, added to grad where active
+  View residual{};      // out, low [R, n]: scale * (x_hat - x)
+  View aux_residual{};  // out, low [R, n]: scale * aux_coefficient * (aux_hat - (x - x_hat))
+  View row_stats{};     // out, f64 [R, kRowStats]
+  View block_sums{};    // out, real [ceil(R / 64), n]: column sums of residual
 };
 
 // Dense forward for a code that is not sparse (ReLU).
 struct DenseForwardTask {
-  View x{};                      // real [R, n]
-  View centered{};               // low [R padded, n]
+  View x{};         // real [R, n]
+  View centered{};  // low [R padded, n]
   SaeViews sae{};
   PackedViews packed{};
   double scale = 0;
@@ -93,26 +93,26 @@ enum class LatentPass {
   apply,       // update weights, moments, packed copies
 };
 
-// One pass over the latent rows [first, last): gradients of both matrices and the encoder bias, removal of the
-// gradient's part parallel to the decoder row, Adam, unit norm, packed copies.
+// One pass over the latent rows [first, last): gradients of both matrices and the encoder bias, removal of
+// the gradient's part parallel to the decoder row, Adam, unit norm, packed copies.
 struct LatentTask {
   LatentPass pass = LatentPass::apply;
   int64_t first = 0, last = 0;  // whole chunks (the last one may be short)
   int64_t rows = 0;             // B
   SaeViews sae{};
-  SaeViews m{}, v{};                // moments; b_dec unused
+  SaeViews m{}, v{};  // moments; b_dec unused
   PackedViews packed{};
   View centered{}, residual{}, aux_residual{};  // low [B, n]
-  Codes codes{}, aux{};                       // [B, k], [B, aux_k]
-  LatentIndex by_latent{}, aux_by_latent{};   // of [first, last); unused by the dense path
-  double l1 = 0;                          // dense path: as in DecodeTask
-  View grad_W_enc{}, grad_W_dec{};            // real [last - first, n], empty unless gradients are accumulated
-  View grad_b_enc{};                        // real [1, last - first]
-  bool add_batch = true;                  // false: the gradient is grad_* alone
+  Codes codes{}, aux{};                         // [B, k], [B, aux_k]
+  LatentIndex by_latent{}, aux_by_latent{};     // of [first, last); unused by the dense path
+  double l1 = 0;                                // dense path: as in DecodeTask
+  View grad_W_enc{}, grad_W_dec{};  // real [last - first, n], empty unless gradients are accumulated
+  View grad_b_enc{};                // real [1, last - first]
+  bool add_batch = true;            // false: the gradient is grad_* alone
   bool unit_norm = true;
   double clip_factor = 1;
   AdamStep adam;
-  View last_fired{};   // i64 [1, M]; null view: not written. Set to `now` where an entry of codes is active
+  View last_fired{};  // i64 [1, M]; null view: not written. Set to `now` where an entry of codes is active
   int64_t now = 0;
   View block_sums{};   // out, real [ceil(M / 64), n]: sum of grad_b_enc * W_enc row, before the update
   View block_norms{};  // out, f64 [1, ceil(M / 64)]: squared gradients after projection, before clipping
@@ -130,9 +130,10 @@ class Backend {
   void center(const View& x, const View& b_dec, const View& centered);
   // Packs chunks of rows [first, last) of sae.W_enc (and W_dec where packed has it).
   void pack(const SaeViews& sae, const PackedViews& packed, int64_t first, int64_t last);
-  // The k largest positive pre-activations of each row: value descending, lower latent first on ties; exact. Where `dead`
-  // (i32 [1, D], ascending latents) is given, the same among these for `aux`. codes.grad is untouched. Returns whether some row has
-  // more than k positive ones, that is, whether codes leaves out active latents.
+  // The k largest positive pre-activations of each row: value descending, lower latent first on ties; exact.
+  // Where `dead` (i32 [1, D], ascending latents) is given, the same among these for `aux`. codes.grad is
+  // untouched. Returns whether some row has more than k positive ones, that is, whether codes leaves out
+  // active latents.
   bool select(const SelectTask& task);
   void decode(const DecodeTask& task);
   void group_by_latent(const Codes& codes, int64_t first, int64_t last, const LatentIndex& out);
@@ -142,7 +143,8 @@ class Backend {
   // f64 [ceil(R / 64), n + 1]: column sums of x, and last the sum of squares.
   void data_moments(const View& x, const View& out);
   // One vector parameter, e.g. b_dec: param, grad, m, v real [1, n].
-  void adam(const View& param, const View& grad, const View& m, const View& v, const AdamStep& step, double clip_factor);
+  void adam(const View& param, const View& grad, const View& m, const View& v, const AdamStep& step,
+            double clip_factor);
 
   // Milliseconds by operation, summed since the last call.
   std::map<std::string, double> take_phases();
@@ -152,13 +154,14 @@ class Backend {
   virtual void do_pack(const SaeViews& sae, const PackedViews& packed, int64_t first, int64_t last) = 0;
   virtual bool do_select(const SelectTask& task) = 0;
   virtual void do_decode(const DecodeTask& task) = 0;
-  virtual void do_group_by_latent(const Codes& codes, int64_t first, int64_t last, const LatentIndex& out) = 0;
+  virtual void do_group_by_latent(const Codes& codes, int64_t first, int64_t last,
+                                  const LatentIndex& out) = 0;
   virtual void do_dense_forward(const DenseForwardTask& task) = 0;
   virtual void do_update_latents(const LatentTask& task) = 0;
   virtual void do_update_latents_dense(const LatentTask& task) = 0;
   virtual void do_data_moments(const View& x, const View& out) = 0;
-  virtual void do_adam(const View& param, const View& grad, const View& m, const View& v, const AdamStep& step,
-                       double clip_factor) = 0;
+  virtual void do_adam(const View& param, const View& grad, const View& m, const View& v,
+                       const AdamStep& step, double clip_factor) = 0;
 
  private:
   template <typename Work>

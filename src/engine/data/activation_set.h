@@ -10,25 +10,27 @@
 
 namespace saemill {
 
-// Immutable and thread-safe after opening. Shards are safetensors (F32, F16, BF16) or .npy (f2, f4; C order), `[N, d]` or `[N, S, d]`
-// (read as N*S rows), in name order. Opening checks headers only; values are checked when a row is read.
+// Immutable and thread-safe after opening. Shards are safetensors (F32, F16, BF16) or .npy (f2, f4; C order),
+// `[N, d]` or `[N, S, d]` (read as N*S rows), in name order. Opening checks headers only; values are checked
+// when a row is read.
 class ActivationSet {
  public:
-  // Error{bad_data}: nothing there, damaged or mixed shards, another d_in; names the file, what was found, what is accepted.
-  // `tensor` empty: the only tensor of each file.
-  static std::shared_ptr<const ActivationSet> open(const std::filesystem::path& path, const std::string& tensor);
+  // Error{bad_data}: nothing there, damaged or mixed shards, another d_in; names the file, what was found,
+  // what is accepted. `tensor` empty: the only tensor of each file.
+  static std::shared_ptr<const ActivationSet> open(const std::filesystem::path& path,
+                                                   const std::string& tensor);
   virtual ~ActivationSet() = default;
 
   virtual int64_t rows() const = 0;
   virtual int64_t d_in() const = 0;
   virtual int64_t files() const = 0;
-  virtual int64_t bytes() const = 0;                  // of all files
-  virtual std::string dtype() const = 0;              // "F16"
-  virtual std::string tensor() const = 0;             // "" for .npy
+  virtual int64_t bytes() const = 0;                                       // of all files
+  virtual std::string dtype() const = 0;                                   // "F16"
+  virtual std::string tensor() const = 0;                                  // "" for .npy
   virtual const std::map<std::string, std::string>& metadata() const = 0;  // of the first shard
 
-  // Row `row` times `scale`, as float32, into out[0, d_in). Error{bad_data} names the file and row of a NaN or Inf, or a file that
-  // shrank under the mapping (never SIGBUS).
+  // Row `row` times `scale`, as float32, into out[0, d_in). Error{bad_data} names the file and row of a NaN
+  // or Inf, or a file that shrank under the mapping (never SIGBUS).
   virtual void read(int64_t row, float scale, std::span<float> out) const = 0;
 };
 

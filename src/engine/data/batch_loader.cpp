@@ -38,7 +38,9 @@ struct BatchLoader::State {
     for (int64_t i = 0; i < steps; ++i) {
       {
         std::unique_lock lock(mutex);
-        changed.wait(lock, [&] { return stop || i - (consumed - (held ? 1 : 0)) < static_cast<int64_t>(slots.size()); });
+        changed.wait(lock, [&] {
+          return stop || i - (consumed - (held ? 1 : 0)) < static_cast<int64_t>(slots.size());
+        });
         if (stop) return;
       }
       std::exception_ptr failure;
@@ -83,7 +85,8 @@ std::span<const float> BatchLoader::next() {
   std::unique_lock lock(s.mutex);
   s.held = false;
   s.changed.notify_all();
-  ensure(s.consumed < s.options.last_step - s.options.first_step, "the batch loader is asked beyond its last step");
+  ensure(s.consumed < s.options.last_step - s.options.first_step,
+         "the batch loader is asked beyond its last step");
   s.changed.wait(lock, [&] { return s.produced > s.consumed || s.error; });
   s.waited += monotonic_seconds() - start;
   if (s.produced == s.consumed) std::rethrow_exception(s.error);

@@ -14,7 +14,9 @@ class Relu final : public Architecture {
   double encoder_scale(int64_t d_in, int64_t d_sae) const override {
     return std::min(1.0, static_cast<double>(d_in) / static_cast<double>(d_sae));
   }
-  bool prefers_sparse(double previous_l0) const override { return previous_l0 >= 0 && previous_l0 <= sparse_limit_; }
+  bool prefers_sparse(double previous_l0) const override {
+    return previous_l0 >= 0 && previous_l0 <= sparse_limit_;
+  }
   bool may_overflow() const override { return true; }
 
   bool forward(Backend& backend, const ForwardTask& task, bool sparse) const override {
@@ -40,6 +42,8 @@ class Relu final : public Architecture {
 
 }  // namespace
 
-std::unique_ptr<Architecture> make_relu(const SaeConfig& config) { return std::make_unique<Relu>(config.d_sae); }
+std::unique_ptr<Architecture> make_relu(const SaeConfig& config) {
+  return std::make_unique<Relu>(config.d_sae);
+}
 
 }  // namespace saemill

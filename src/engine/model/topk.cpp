@@ -26,6 +26,8 @@ class TopK final : public Architecture {
 
 }  // namespace
 
-std::unique_ptr<Architecture> make_topk(const SaeConfig&) { return std::make_unique<TopK>(); }
+std::unique_ptr<Architecture> make_topk(const SaeConfig&) {
+  return std::make_unique<TopK>();
+}
 
 }  // namespace saemill

@@ -12,11 +12,15 @@ enum class DType { u8, i32, i64, bf16, f32, f64 };
 
 constexpr size_t dtype_size(DType dtype) {
   switch (dtype) {
-    case DType::u8: return 1;
-    case DType::bf16: return 2;
+    case DType::u8:
+      return 1;
+    case DType::bf16:
+      return 2;
     case DType::i32:
-    case DType::f32: return 4;
-    default: return 8;
+    case DType::f32:
+      return 4;
+    default:
+      return 8;
   }
 }
 
@@ -32,17 +36,29 @@ struct BFloat16 {
 template <typename T>
 constexpr DType dtype_of();
 template <>
-constexpr DType dtype_of<std::byte>() { return DType::u8; }
+constexpr DType dtype_of<std::byte>() {
+  return DType::u8;
+}
 template <>
-constexpr DType dtype_of<int32_t>() { return DType::i32; }
+constexpr DType dtype_of<int32_t>() {
+  return DType::i32;
+}
 template <>
-constexpr DType dtype_of<int64_t>() { return DType::i64; }
+constexpr DType dtype_of<int64_t>() {
+  return DType::i64;
+}
 template <>
-constexpr DType dtype_of<BFloat16>() { return DType::bf16; }
+constexpr DType dtype_of<BFloat16>() {
+  return DType::bf16;
+}
 template <>
-constexpr DType dtype_of<float>() { return DType::f32; }
+constexpr DType dtype_of<float>() {
+  return DType::f32;
+}
 template <>
-constexpr DType dtype_of<double>() { return DType::f64; }
+constexpr DType dtype_of<double>() {
+  return DType::f64;
+}
 
 // rows * cols elements; a vector has one row. Empty (data == nullptr) where a task has no such operand.
 struct View {

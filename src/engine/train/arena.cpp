@@ -10,7 +10,9 @@ DType dtype_from_name(const std::string& name) {
   fail(ErrorCode::internal, "no such type of element: {}", name);
 }
 
-void Unmap::operator()(std::byte* memory) const { ::munmap(memory, bytes); }
+void Unmap::operator()(std::byte* memory) const {
+  ::munmap(memory, bytes);
+}
 
 Arena::Arena(const Plan& plan, Communicator& comm) {
   std::byte* shared = comm.allocate(static_cast<size_t>(plan.shared_bytes()));

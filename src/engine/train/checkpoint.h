@@ -1,13 +1,15 @@
-// Checkpoints that do not depend on the number of ranks: safetensors shards of latent rows plus a JSON manifest.
+// Checkpoints that do not depend on the number of ranks: safetensors shards of latent rows plus a JSON
+// manifest.
 //
 //   RUN/checkpoints/step-00001000/{manifest.json, rows-00000000-00002048.safetensors, shared.safetensors}
 //
-// Each rank writes its rows into step-00001000.tmp/, syncs, and hands size and CRC-32C to rank 0, which writes manifest.json last,
-// syncs the folder and renames it. A folder without .tmp is complete; reading verifies sizes and checksums all the same.
+// Each rank writes its rows into step-00001000.tmp/, syncs, and hands size and CRC-32C to rank 0, which
+// writes manifest.json last, syncs the folder and renames it. A folder without .tmp is complete; reading
+// verifies sizes and checksums all the same.
 #pragma once
 
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -19,8 +21,9 @@
 
 namespace saemill {
 
-// A tensor with one row per latent ([d_sae, columns]) of which this rank has rows [first_row, first_row + rows), or, in shared tensors,
-// a whole one. `data` is the caller's memory; columns * dtype size * rows bytes.
+// A tensor with one row per latent ([d_sae, columns]) of which this rank has rows [first_row, first_row +
+// rows), or, in shared tensors, a whole one. `data` is the caller's memory; columns * dtype size * rows
+// bytes.
 struct CheckpointTensor {
   std::string name;
   std::string dtype;  // as safetensors names it
@@ -38,15 +41,18 @@ struct CheckpointFile {
 
 std::string checkpoint_name(int64_t step);  // "step-00001000"
 
-// Writing, in this order: rank 0 begins (removes a stale .tmp, makes the folder), all write, rank 0 publishes.
+// Writing, in this order: rank 0 begins (removes a stale .tmp, makes the folder), all write, rank 0
+// publishes.
 fs::path begin_checkpoint(FileSystem& files, const fs::path& run, int64_t step);
-CheckpointFile write_checkpoint_rows(FileSystem& files, const fs::path& folder, int64_t first_row, int64_t last_row,
-                                     const std::vector<CheckpointTensor>& tensors);
+CheckpointFile write_checkpoint_rows(FileSystem& files, const fs::path& folder, int64_t first_row,
+                                     int64_t last_row, const std::vector<CheckpointTensor>& tensors);
 // shared tensors: whole, `rows` = 1, [columns]
-CheckpointFile write_checkpoint_shared(FileSystem& files, const fs::path& folder, const std::vector<CheckpointTensor>& tensors);
-// `state` is any JSON the trainer needs back (step, position, schedule, counters). Returns the bytes of all files.
-uint64_t publish_checkpoint(FileSystem& files, const fs::path& run, int64_t step, const std::vector<CheckpointFile>& parts,
-                            const nlohmann::json& state);
+CheckpointFile write_checkpoint_shared(FileSystem& files, const fs::path& folder,
+                                       const std::vector<CheckpointTensor>& tensors);
+// `state` is any JSON the trainer needs back (step, position, schedule, counters). Returns the bytes of all
+// files.
+uint64_t publish_checkpoint(FileSystem& files, const fs::path& run, int64_t step,
+                            const std::vector<CheckpointFile>& parts, const nlohmann::json& state);
 void remove_old_checkpoints(FileSystem& files, const fs::path& run, int64_t keep_last);
 
 struct CheckpointManifest {
@@ -60,7 +66,8 @@ struct CheckpointManifest {
 CheckpointManifest read_manifest(const fs::path& checkpoint_folder);
 void verify_checkpoint(const CheckpointManifest& manifest);
 // The newest valid checkpoint; what is damaged is skipped with a sentence in *warnings. None: nullopt.
-std::optional<CheckpointManifest> newest_valid_checkpoint(const fs::path& run, std::vector<std::string>* warnings);
+std::optional<CheckpointManifest> newest_valid_checkpoint(const fs::path& run,
+                                                          std::vector<std::string>* warnings);
 // Fills the rows [first_row, last_row) of each tensor from whichever files hold them.
 void read_checkpoint_rows(const CheckpointManifest& manifest, int64_t first_row, int64_t last_row,
                           const std::vector<CheckpointTensor>& tensors);

@@ -14,8 +14,8 @@ size_t tensor_bytes(const CheckpointTensor& tensor, int64_t rows) {
 
 }  // namespace
 
-Checkpointer::Checkpointer(FileSystem& files, fs::path run, const CheckpointConfig& config, Communicator& comm,
-                           Reporter& reporter)
+Checkpointer::Checkpointer(FileSystem& files, fs::path run, const CheckpointConfig& config,
+                           Communicator& comm, Reporter& reporter)
     : files_(files), run_(std::move(run)), config_(config), comm_(comm), reporter_(reporter) {}
 
 Checkpointer::~Checkpointer() {
@@ -88,10 +88,14 @@ void Checkpointer::settle(const std::vector<Signals>& signals) {
   if (thread_.joinable()) thread_.join();
   saving_ = false;
   copy_ = {};
-  failed_ = std::any_of(signals.begin(), signals.end(), [](const Signals& one) { return one[kSaveFailed] > 0; });
+  failed_ =
+      std::any_of(signals.begin(), signals.end(), [](const Signals& one) { return one[kSaveFailed] > 0; });
   if (!error_.empty())
-    reporter_.report({{"event", "warning"}, {"code", "checkpoint_failed"},
-                      {"message", fmt::format("the checkpoint of step {} was not saved; the one before it stays: {}", step_, error_)}});
+    reporter_.report(
+        {{"event", "warning"},
+         {"code", "checkpoint_failed"},
+         {"message", fmt::format("the checkpoint of step {} was not saved; the one before it stays: {}",
+                                 step_, error_)}});
   if (comm_.rank() == 0) publish(signals);
 }
 
@@ -117,8 +121,11 @@ void Checkpointer::publish(const std::vector<Signals>& signals) {
     reporter_.report({{"event", "checkpoint"}, {"step", step_}, {"path", folder.string()}, {"bytes", bytes}});
   } catch (const std::exception& error) {
     failed_ = true;
-    reporter_.report({{"event", "warning"}, {"code", "checkpoint_failed"},
-                      {"message", fmt::format("the checkpoint of step {} was not saved; the one before it stays: {}", step_, error.what())}});
+    reporter_.report(
+        {{"event", "warning"},
+         {"code", "checkpoint_failed"},
+         {"message", fmt::format("the checkpoint of step {} was not saved; the one before it stays: {}",
+                                 step_, error.what())}});
   }
 }
 

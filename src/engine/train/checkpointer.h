@@ -1,5 +1,5 @@
-// Saves the state beside the step loop: the loop stops for a copy, a thread writes it, and the ranks learn from each other's
-// signals when all parts are on the disk, so that rank 0 may publish the checkpoint.
+// Saves the state beside the step loop: the loop stops for a copy, a thread writes it, and the ranks learn
+// from each other's signals when all parts are on the disk, so that rank 0 may publish the checkpoint.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,8 @@ enum Signal : size_t { kRequest, kSavedStep, kSavedBytes, kSavedCrc, kSaveFailed
 
 class Checkpointer {
  public:
-  Checkpointer(FileSystem& files, fs::path run, const CheckpointConfig& config, Communicator& comm, Reporter& reporter);
+  Checkpointer(FileSystem& files, fs::path run, const CheckpointConfig& config, Communicator& comm,
+               Reporter& reporter);
   ~Checkpointer();
 
   bool busy() const { return saving_; }
@@ -31,7 +32,8 @@ class Checkpointer {
   bool finish();
 
  private:
-  void write(int64_t first, int64_t last, std::vector<CheckpointTensor> rows, std::vector<CheckpointTensor> shared);
+  void write(int64_t first, int64_t last, std::vector<CheckpointTensor> rows,
+             std::vector<CheckpointTensor> shared);
   void publish(const std::vector<Signals>& signals);
 
   FileSystem& files_;

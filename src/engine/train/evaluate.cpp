@@ -22,12 +22,15 @@ View view_of(const std::vector<float>& values, int64_t rows, int64_t cols) {
 class Evaluator {
  public:
   Evaluator(const SaeWeights& sae, int threads)
-      : sae_(sae), backend_(make_cpu_backend(sae.d_in, sae.d_sae, DType::f32, threads)), fired_(static_cast<size_t>(sae.d_sae)) {
+      : sae_(sae),
+        backend_(make_cpu_backend(sae.d_in, sae.d_sae, DType::f32, threads)),
+        fired_(static_cast<size_t>(sae.d_sae)) {
     const int64_t n = sae.d_in, M = sae.d_sae;
     // Every positive latent of a ReLU code is wanted, however many there are.
     const int64_t slots = sae.architecture == "topk" ? std::min(sae.k, M) : M;
     rows_ = kRowTile * (sae.architecture == "topk" ? 16 : threads);
-    weights_ = {view_of(sae.W_enc, M, n), view_of(sae.W_dec, M, n), view_of(sae.b_enc, 1, M), view_of(sae.b_dec, 1, n)};
+    weights_ = {view_of(sae.W_enc, M, n), view_of(sae.W_dec, M, n), view_of(sae.b_enc, 1, M),
+                view_of(sae.b_dec, 1, n)};
     packed_ = {make(DType::u8, ceil_div(M, latent_chunk(M)), backend_->packed_chunk_bytes()), {}, {}};
     x_ = make(DType::f32, rows_, n);
     centered_ = make(DType::f32, rows_, n);
@@ -80,7 +83,9 @@ class Evaluator {
   }
 
  private:
-  View make(DType dtype, int64_t rows, int64_t cols) { return view_of(memory_.emplace_back(), dtype, rows, cols); }
+  View make(DType dtype, int64_t rows, int64_t cols) {
+    return view_of(memory_.emplace_back(), dtype, rows, cols);
+  }
 
   void add_row(int64_t r) {
     squared_error_ += stats_.row<double>(r)[kSquaredError];
@@ -89,7 +94,8 @@ class Evaluator {
       fired_[static_cast<size_t>(codes_.index.row<int32_t>(r)[s])] = 1;
     double dot = 0, x_square = 0, hat_square = 0;
     for (int64_t i = 0; i < sae_.d_in; ++i) {
-      const double x = static_cast<double>(x_.row<float>(r)[i]), hat = x + static_cast<double>(residual_.row<float>(r)[i]);
+      const double x = static_cast<double>(x_.row<float>(r)[i]),
+                   hat = x + static_cast<double>(residual_.row<float>(r)[i]);
       dot += x * hat;
       x_square += x * x;
       hat_square += hat * hat;
@@ -113,9 +119,13 @@ class Evaluator {
 }  // namespace
 
 nlohmann::ordered_json Evaluation::to_json() const {
-  const auto number = [](double value) { return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(); };
-  return {{"fvu", number(fvu)}, {"explained_variance", number(1 - fvu)}, {"l0", l0}, {"dead_fraction", dead_fraction},
-          {"mse", mse},         {"cosine", cosine},                      {"rows", rows}};
+  const auto number = [](double value) {
+    return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+  };
+  return {{"fvu", number(fvu)}, {"explained_variance", number(1 - fvu)},
+          {"l0", l0},           {"dead_fraction", dead_fraction},
+          {"mse", mse},         {"cosine", cosine},
+          {"rows", rows}};
 }
 
 Evaluation evaluate_sae(const SaeWeights& sae, const ActivationSet& set, int64_t max_rows, int threads) {
@@ -126,16 +136,18 @@ Evaluation evaluate_sae(const SaeWeights& sae, const ActivationSet& set, int64_t
   for (int64_t first = 0; first < rows; first += evaluator.batch_rows()) {
     const int64_t count = std::min(evaluator.batch_rows(), rows - first);
     const View x = evaluator.rows(count);
-    for (int64_t r = 0; r < count; ++r) set.read(first + r, 1.0f, std::span(x.row<float>(r), static_cast<size_t>(sae.d_in)));
+    for (int64_t r = 0; r < count; ++r)
+      set.read(first + r, 1.0f, std::span(x.row<float>(r), static_cast<size_t>(sae.d_in)));
     evaluator.add(count);
   }
   return evaluator.result();
 }
 
-// With x' = s x: W_enc (s x - b_dec) + b_enc = s (W_enc (x - b_dec / s) + b_enc / s). Selection does not change with a positive
-// factor, so the latents of the raw SAE are z' / s, and x_hat = W_dec z + b_dec / s: both biases shrink, and the decoder keeps its norm.
-void export_sae(FileSystem& files, const fs::path& folder, const RunConfig& config, const TrainingState& state,
-                const ActivationSet& set) {
+// With x' = s x: W_enc (s x - b_dec) + b_enc = s (W_enc (x - b_dec / s) + b_enc / s). Selection does not
+// change with a positive factor, so the latents of the raw SAE are z' / s, and x_hat = W_dec z + b_dec / s:
+// both biases shrink, and the decoder keeps its norm.
+void export_sae(FileSystem& files, const fs::path& folder, const RunConfig& config,
+                const TrainingState& state, const ActivationSet& set) {
   const auto floats = [](const View& view) {
     return std::span<const float>(view.as<float>(), static_cast<size_t>(view.rows * view.cols));
   };

@@ -20,11 +20,12 @@ struct Evaluation {
   nlohmann::ordered_json to_json() const;
 };
 
-// The first max_rows rows in file order (0: all), in f32 on the CPU backend. Error{bad_data} where d_in differs.
+// The first max_rows rows in file order (0: all), in f32 on the CPU backend. Error{bad_data} where d_in
+// differs.
 Evaluation evaluate_sae(const SaeWeights& sae, const ActivationSet& set, int64_t max_rows, int threads);
 
 // RUN/sae of this state.
-void export_sae(FileSystem& files, const fs::path& folder, const RunConfig& config, const TrainingState& state,
-                const ActivationSet& set);
+void export_sae(FileSystem& files, const fs::path& folder, const RunConfig& config,
+                const TrainingState& state, const ActivationSet& set);
 
 }  // namespace saemill

@@ -9,7 +9,8 @@ void gather(Communicator& comm, const std::vector<Gathered>& buffers) {
   for (const Gathered& buffer : buffers) {
     if (!buffer.view) continue;
     std::vector<size_t> bounds;
-    for (const int64_t row : buffer.bounds) bounds.push_back(static_cast<size_t>(row) * buffer.view.row_bytes());
+    for (const int64_t row : buffer.bounds)
+      bounds.push_back(static_cast<size_t>(row) * buffer.view.row_bytes());
     comm.all_gather(buffer.view.data, bounds);
   }
 }

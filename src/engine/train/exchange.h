@@ -1,5 +1,5 @@
-// The exchange of replicate mode: every rank has written its rows of the batch buffers, or its latents of the weight buffers, and
-// afterwards every rank sees all of them. Where ranks share memory this is one barrier.
+// The exchange of replicate mode: every rank has written its rows of the batch buffers, or its latents of the
+// weight buffers, and afterwards every rank sees all of them. Where ranks share memory this is one barrier.
 #pragma once
 
 #include <vector>
@@ -17,7 +17,8 @@ struct Gathered {
 
 void gather(Communicator& comm, const std::vector<Gathered>& buffers);
 
-// bounds of `rows` rows cut in units of `unit`, one row of the matrix holding `per_row` of them: e.g. blocks of 64 activations.
+// bounds of `rows` rows cut in units of `unit`, one row of the matrix holding `per_row` of them: e.g. blocks
+// of 64 activations.
 std::vector<int64_t> gathered_bounds(int64_t rows, int64_t unit, int64_t per_row, int ranks);
 
 }  // namespace saemill

@@ -9,7 +9,7 @@
 namespace saemill {
 namespace {
 
-constexpr int64_t kSampleRows = 32768;              // Gao et al. 2024 take as many
+constexpr int64_t kSampleRows = 32768;                 // Gao et al. 2024 take as many
 constexpr int64_t kSampleElements = int64_t{1} << 25;  // bounds the memory of the sample
 constexpr int kMedianIterations = 100;
 constexpr double kMedianTolerance = 1e-5;
@@ -17,7 +17,8 @@ constexpr uint64_t kWeightStream = 1;
 
 // The first rows in the order of the data.
 std::vector<float> sample_rows(const ActivationSet& set, int64_t seed) {
-  const int64_t n = set.d_in(), rows = std::min({set.rows(), kSampleRows, std::max<int64_t>(1, kSampleElements / n)});
+  const int64_t n = set.d_in(),
+                rows = std::min({set.rows(), kSampleRows, std::max<int64_t>(1, kSampleElements / n)});
   std::vector<float> sample(static_cast<size_t>(rows * n));
   for (int64_t r = 0; r < rows; ++r)
     set.read(row_at(r, set.rows(), static_cast<uint64_t>(seed)), 1.0f,
@@ -31,12 +32,14 @@ double scale_of(const std::string& normalize, const std::vector<float>& sample, 
   const int64_t rows = static_cast<int64_t>(sample.size()) / n;
   for (int64_t r = 0; r < rows; ++r) {
     double sum = 0;
-    for (int64_t i = 0; i < n; ++i) sum += std::pow(static_cast<double>(sample[static_cast<size_t>(r * n + i)]), 2);
+    for (int64_t i = 0; i < n; ++i)
+      sum += std::pow(static_cast<double>(sample[static_cast<size_t>(r * n + i)]), 2);
     squares += sum;
     norms += std::sqrt(sum);
   }
   if (!(squares > 0))
-    fail(ErrorCode::bad_data, "activations are all zero: activations.normalize \"{}\" has no scale; accepted: none", normalize);
+    fail(ErrorCode::bad_data,
+         "activations are all zero: activations.normalize \"{}\" has no scale; accepted: none", normalize);
   const auto count = static_cast<double>(rows), width = static_cast<double>(n);
   if (normalize == "mean_square") return 1 / std::sqrt(squares / (count * width));
   return std::sqrt(width) * count / norms;  // expected_average_only_in, as SAELens names it
@@ -60,7 +63,8 @@ std::vector<double> geometric_median(const std::vector<float>& sample, int64_t n
     double weights = 0, moved = 0, size = 0;
     for (size_t r = 0; r < rows; ++r) {
       double distance = 0;
-      for (size_t i = 0; i < width; ++i) distance += std::pow(static_cast<double>(sample[r * width + i]) - median[i], 2);
+      for (size_t i = 0; i < width; ++i)
+        distance += std::pow(static_cast<double>(sample[r * width + i]) - median[i], 2);
       const double weight = 1 / std::max(std::sqrt(distance), 1e-12);
       weights += weight;
       for (size_t i = 0; i < width; ++i) next[i] += weight * static_cast<double>(sample[r * width + i]);
@@ -89,7 +93,8 @@ void set_weights(TrainingState& state, const RunConfig& config, double encoder_s
     const double inverse = squares > 0 ? 1 / std::sqrt(squares) : 0;
     for (int64_t i = 0; i < n; ++i) {
       state.weights.W_dec.row<float>(j)[i] = static_cast<float>(row[static_cast<size_t>(i)] * inverse);
-      state.weights.W_enc.row<float>(j)[i] = static_cast<float>(row[static_cast<size_t>(i)] * inverse * encoder_scale);
+      state.weights.W_enc.row<float>(j)[i] =
+          static_cast<float>(row[static_cast<size_t>(i)] * inverse * encoder_scale);
     }
   }
 }

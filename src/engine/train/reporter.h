@@ -1,4 +1,5 @@
-// Where a rank's reports go: JSON lines to the launcher (worker_protocol.h), or nowhere in tests and benchmarks.
+// Where a rank's reports go: JSON lines to the launcher (worker_protocol.h), or nowhere in tests and
+// benchmarks.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -19,7 +19,8 @@ double learning_rate(const TrainConfig& train, int64_t step) {
 double l1_weight(const RunConfig& config, int64_t step) {
   if (config.sae.architecture != "relu") return 0;
   const int64_t warmup = config.train.sparsity_warmup_steps;
-  const double share = warmup > 0 ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(warmup)) : 1.0;
+  const double share =
+      warmup > 0 ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(warmup)) : 1.0;
   return config.sae.l1_coefficient * share;
 }
 

@@ -5,7 +5,8 @@
 
 namespace saemill {
 
-// Linear warm-up over lr_warmup_steps, then constant, and over the last lr_decay_steps linear to 0 or a half cosine to 0.
+// Linear warm-up over lr_warmup_steps, then constant, and over the last lr_decay_steps linear to 0 or a half
+// cosine to 0.
 double learning_rate(const TrainConfig& train, int64_t step);
 
 // l1_coefficient, growing linearly from 0 over sparsity_warmup_steps.

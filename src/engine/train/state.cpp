@@ -8,8 +8,9 @@ namespace saemill {
 
 Share share_of(int64_t micro_batch_size, int64_t d_sae, int rank, int ranks) {
   const int64_t chunk = latent_chunk(d_sae);
-  return {share_begin(micro_batch_size, kRowTile, rank, ranks), share_begin(micro_batch_size, kRowTile, rank + 1, ranks),
-          share_begin(d_sae, chunk, rank, ranks), share_begin(d_sae, chunk, rank + 1, ranks)};
+  return {share_begin(micro_batch_size, kRowTile, rank, ranks),
+          share_begin(micro_batch_size, kRowTile, rank + 1, ranks), share_begin(d_sae, chunk, rank, ranks),
+          share_begin(d_sae, chunk, rank + 1, ranks)};
 }
 
 TrainingState::TrainingState(const Arena& arena, const Share& own)
@@ -24,8 +25,9 @@ std::vector<CheckpointTensor> TrainingState::row_tensors() const {
   std::vector<CheckpointTensor> tensors;
   const auto add = [&](const char* name, const View& view) {
     const int64_t columns = view.rows == 1 ? 1 : view.cols;  // a vector has one number per latent
-    tensors.push_back({name, dtype_name(view.dtype), columns,
-                       view.data + static_cast<size_t>(share.first_latent * columns) * dtype_size(view.dtype)});
+    tensors.push_back(
+        {name, dtype_name(view.dtype), columns,
+         view.data + static_cast<size_t>(share.first_latent * columns) * dtype_size(view.dtype)});
   };
   add("W_enc", weights.W_enc), add("W_dec", weights.W_dec), add("b_enc", weights.b_enc);
   add("m.W_enc", m.W_enc), add("m.W_dec", m.W_dec), add("m.b_enc", m.b_enc);
@@ -36,7 +38,8 @@ std::vector<CheckpointTensor> TrainingState::row_tensors() const {
 
 std::vector<CheckpointTensor> TrainingState::shared_tensors() const {
   std::vector<CheckpointTensor> tensors;
-  for (const auto& [name, view] : {std::pair{"b_dec", weights.b_dec}, {"m.b_dec", m.b_dec}, {"v.b_dec", v.b_dec}})
+  for (const auto& [name, view] :
+       {std::pair{"b_dec", weights.b_dec}, {"m.b_dec", m.b_dec}, {"v.b_dec", v.b_dec}})
     tensors.push_back({name, dtype_name(view.dtype), view.cols, view.data});
   return tensors;
 }

@@ -1,5 +1,5 @@
-// What a training carries from step to step, in the memory of the arena: weights, moments, counters. Everything that a
-// checkpoint holds is here.
+// What a training carries from step to step, in the memory of the arena: weights, moments, counters.
+// Everything that a checkpoint holds is here.
 #pragma once
 
 #include <cstdint>
@@ -29,10 +29,10 @@ struct TrainingState {
 
   SaeViews weights, m, v;
   PackedViews packed;
-  View last_fired;       // activations seen when a latent last fired; 0: never
+  View last_fired;  // activations seen when a latent last fired; 0: never
   Share share;
-  int64_t step = 0;      // steps done
-  double scale = 1;      // every activation is multiplied by it
+  int64_t step = 0;         // steps done
+  double scale = 1;         // every activation is multiplied by it
   double previous_l0 = -1;  // global mean of the step before; decides whether a ReLU step is sparse
 
   std::vector<CheckpointTensor> row_tensors() const;     // this rank's latents
@@ -41,8 +41,8 @@ struct TrainingState {
   void from_json(const nlohmann::json& json);
 };
 
-// Rank 0 computes the start, all ranks receive it: decoder rows are random unit vectors by (seed, element), the decoder bias is
-// sae.decoder_bias_init of a sample of rows, the scale is that of activations.normalize.
+// Rank 0 computes the start, all ranks receive it: decoder rows are random unit vectors by (seed, element),
+// the decoder bias is sae.decoder_bias_init of a sample of rows, the scale is that of activations.normalize.
 void initialize_state(TrainingState& state, const RunConfig& config, const Architecture& architecture,
                       const ActivationSet& set, Communicator& comm);
 

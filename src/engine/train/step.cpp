@@ -96,7 +96,8 @@ ForwardTask Step::forward_task(const View& x, const StepInput& input) const {
                  {},
                  row_stats_.slice(first, last),
                  block_slice(row_block_sums_, first, last)};
-  task.select = {task.centered, last - first, state_.packed.encoder, state_.weights.b_enc, task.decode.codes, dead_, {}};
+  task.select = {
+      task.centered, last - first, state_.packed.encoder, state_.weights.b_enc, task.decode.codes, dead_, {}};
   if (dead_.cols > 0) {
     task.select.aux = task.decode.aux = slice_codes(aux_, first, last);
     task.decode.aux_residual = aux_residual_.slice(first, last);
@@ -122,13 +123,16 @@ void Step::gather_batch(bool log, const StepInput& input) {
   const int64_t rows = plan_.micro_batch_size;
   const int ranks = comm_.size();
   std::copy(input.signals.begin(), input.signals.end(), signals_.row<double>(comm_.rank()));
-  const auto by_row = gathered_bounds(rows, kRowTile, 1, ranks), by_block = gathered_bounds(rows, kRowTile, kBlock, ranks);
-  std::vector<Gathered> buffers{{centered_, by_row},     {residual_, by_row},     {codes_.index, by_row},
-                                {codes_.value, by_row},  {codes_.grad, by_row},   {row_stats_, by_row},
+  const auto by_row = gathered_bounds(rows, kRowTile, 1, ranks),
+             by_block = gathered_bounds(rows, kRowTile, kBlock, ranks);
+  std::vector<Gathered> buffers{{centered_, by_row},         {residual_, by_row},
+                                {codes_.index, by_row},      {codes_.value, by_row},
+                                {codes_.grad, by_row},       {row_stats_, by_row},
                                 {row_block_sums_, by_block}, {signals_, gathered_bounds(ranks, 1, 1, ranks)}};
   if (log) buffers.push_back({data_moments_, by_block});
   if (dead_.cols > 0)
-    for (const View& view : {aux_residual_, aux_.index, aux_.value, aux_.grad}) buffers.push_back({view, by_row});
+    for (const View& view : {aux_residual_, aux_.index, aux_.value, aux_.grad})
+      buffers.push_back({view, by_row});
   gather(comm_, buffers);
 }
 
@@ -137,8 +141,10 @@ void Step::add_batch_sums(Sums& sums, bool log) const {
   for (int64_t r = 0; r < rows; ++r)
     for (size_t s = 0; s < kRowStats; ++s) sums.stats[s] += row_stats_.row<double>(r)[s];
   for (int64_t b = 0; b < ceil_div(rows, kBlock); ++b) {
-    for (int64_t i = 0; i < n; ++i) sums.bias[static_cast<size_t>(i)] += static_cast<double>(row_block_sums_.row<float>(b)[i]);
-    for (int64_t i = 0; log && i <= n; ++i) sums.moments[static_cast<size_t>(i)] += data_moments_.row<double>(b)[i];
+    for (int64_t i = 0; i < n; ++i)
+      sums.bias[static_cast<size_t>(i)] += static_cast<double>(row_block_sums_.row<float>(b)[i]);
+    for (int64_t i = 0; log && i <= n; ++i)
+      sums.moments[static_cast<size_t>(i)] += data_moments_.row<double>(b)[i];
   }
 }
 
@@ -176,7 +182,8 @@ LatentTask Step::latent_task(const StepInput& input) const {
 void Step::gather_latents() {
   const int64_t M = state_.weights.W_enc.rows, chunk = latent_chunk(M);
   const int ranks = comm_.size();
-  const auto by_latent = gathered_bounds(M, chunk, 1, ranks), by_block = gathered_bounds(M, chunk, kBlock, ranks),
+  const auto by_latent = gathered_bounds(M, chunk, 1, ranks),
+             by_block = gathered_bounds(M, chunk, kBlock, ranks),
              by_chunk = gathered_bounds(M, chunk, chunk, ranks);
   const auto column = [](View view) { return View{view.data, view.dtype, view.cols, 1}; };
   gather(comm_, {{state_.weights.W_enc, by_latent},
@@ -198,7 +205,8 @@ double Step::gradient_norm(std::span<const double> row_sums) {
   double squares = 0;
   for (int64_t b = 0; b < blocks; ++b) {
     squares += latent_block_norms_.as<double>()[b];
-    for (int64_t i = 0; i < n; ++i) gradient[static_cast<size_t>(i)] -= static_cast<double>(latent_block_sums_.row<float>(b)[i]);
+    for (int64_t i = 0; i < n; ++i)
+      gradient[static_cast<size_t>(i)] -= static_cast<double>(latent_block_sums_.row<float>(b)[i]);
   }
   for (int64_t i = 0; i < n; ++i) {
     squares += gradient[static_cast<size_t>(i)] * gradient[static_cast<size_t>(i)];
@@ -258,14 +266,16 @@ StepResult Step::run(BatchLoader& loader, const StepInput& input) {
     LatentTask task = latent_task(input);
     task.pass = LatentPass::accumulate;
     architecture_.update(backend_, task, sparse);
-    timed("exchange", [&] { comm_.barrier(); });  // the next micro-batch overwrites what others may still read
+    timed("exchange",
+          [&] { comm_.barrier(); });  // the next micro-batch overwrites what others may still read
   }
   result.mse = sums.stats[kSquaredError] / batch;
   result.l1_norm = sums.stats[kL1] / batch;
   result.l0 = sums.stats[kL0] / batch;
   result.aux_mse = sums.stats[kAuxSquaredError] / batch;
   if (!std::isfinite(result.mse))
-    fail(ErrorCode::bad_data, "step {}: the loss is not finite ({}); a lower train.lr may help", state_.step + 1, result.mse);
+    fail(ErrorCode::bad_data, "step {}: the loss is not finite ({}); a lower train.lr may help",
+         state_.step + 1, result.mse);
   double mean_square = 0;
   for (size_t i = 0; i < static_cast<size_t>(n); ++i) mean_square += std::pow(sums.moments[i] / batch, 2);
   result.total_variance = sums.moments[static_cast<size_t>(n)] / batch - mean_square;

@@ -1,5 +1,6 @@
-// One optimizer step in replicate mode: the forward pass is split by activations, the backward pass and the optimizer by latents.
-// All ranks call run() together; results are the same bits on every rank and at every number of ranks.
+// One optimizer step in replicate mode: the forward pass is split by activations, the backward pass and the
+// optimizer by latents. All ranks call run() together; results are the same bits on every rank and at every
+// number of ranks.
 #pragma once
 
 #include <array>
@@ -34,8 +35,8 @@ struct StepResult {
 
 class Step {
  public:
-  Step(const RunConfig& config, const Plan& plan, const Arena& arena, const Architecture& architecture, Backend& backend,
-       Communicator& comm, TrainingState& state);
+  Step(const RunConfig& config, const Plan& plan, const Arena& arena, const Architecture& architecture,
+       Backend& backend, Communicator& comm, TrainingState& state);
 
   // Takes micro-batches from the loader. Non-finite losses are Error{bad_data}: weights are then void.
   StepResult run(BatchLoader& loader, const StepInput& input);
@@ -68,7 +69,8 @@ class Step {
   Communicator& comm_;
   TrainingState& state_;
   View centered_, residual_, aux_residual_, row_stats_, row_block_sums_, data_moments_;
-  View latent_block_sums_, latent_block_norms_, signals_, dead_, grad_W_enc_, grad_W_dec_, grad_b_enc_, grad_b_dec_;
+  View latent_block_sums_, latent_block_norms_, signals_, dead_, grad_W_enc_, grad_W_dec_, grad_b_enc_,
+      grad_b_dec_;
   Codes codes_, aux_;
   LatentIndex by_latent_, aux_by_latent_;
   std::map<std::string, double> phases_;

@@ -24,7 +24,8 @@ class Trainer {
         files_(files),
         backend_(make_cpu_backend(set_->d_in(), config_.sae.d_sae,
                                   config_.train.dtype == "bf16" ? DType::bf16 : DType::f32, options.threads)),
-        plan_(make_plan({config_, set_->d_in(), comm.size(), options.threads, backend_->packed_chunk_bytes()})),
+        plan_(
+            make_plan({config_, set_->d_in(), comm.size(), options.threads, backend_->packed_chunk_bytes()})),
         arena_(plan_, comm),
         architecture_(make_architecture(config_.sae)),
         state_(arena_, share_of(plan_.micro_batch_size, config_.sae.d_sae, comm.rank(), comm.size())),
@@ -34,7 +35,10 @@ class Trainer {
   Outcome run() {
     start_state();
     if (comm_.rank() == 0)
-      reporter_.report({{"event", "started"}, {"step", state_.step}, {"backend", backend_->name()}, {"plan", plan_.to_json()}});
+      reporter_.report({{"event", "started"},
+                        {"step", state_.step},
+                        {"backend", backend_->name()},
+                        {"plan", plan_.to_json()}});
     BatchLoader loader(set_, loader_options(), slots());
     TrainingMetrics metrics(config_, comm_);
     const double start = monotonic_seconds();
@@ -56,7 +60,9 @@ class Trainer {
     if (saved_step != state_.step) checkpointer_.start(state_);
     const bool saved = checkpointer_.finish();
     if (request != Request::pause) return finish(request == Request::finish);
-    if (!saved) fail(ErrorCode::retry, "the checkpoint of step {} could not be saved; the one before it stays", state_.step);
+    if (!saved)
+      fail(ErrorCode::retry, "the checkpoint of step {} could not be saved; the one before it stays",
+           state_.step);
     if (comm_.rank() == 0) reporter_.report({{"event", "paused"}, {"step", state_.step}});
     return Outcome::paused;
   }
@@ -65,9 +71,11 @@ class Trainer {
   void start_state() {
     reporter_.progress(0, "init");
     if (options_.resume_step) {
-      const auto manifest = read_manifest(options_.run / "checkpoints" / checkpoint_name(*options_.resume_step));
+      const auto manifest =
+          read_manifest(options_.run / "checkpoints" / checkpoint_name(*options_.resume_step));
       state_.from_json(manifest.state);
-      read_checkpoint_rows(manifest, state_.share.first_latent, state_.share.last_latent, state_.row_tensors());
+      read_checkpoint_rows(manifest, state_.share.first_latent, state_.share.last_latent,
+                           state_.row_tensors());
       read_checkpoint_shared(manifest, state_.shared_tensors());
     } else {
       initialize_state(state_, config_, *architecture_, *set_, comm_);
@@ -78,21 +86,28 @@ class Trainer {
 
   std::vector<std::span<float>> slots() const {
     std::vector<std::span<float>> list;
-    for (const char* name : {"x.0", "x.1"}) list.emplace_back(arena_[name].as<float>(), arena_[name].bytes() / sizeof(float));
+    for (const char* name : {"x.0", "x.1"})
+      list.emplace_back(arena_[name].as<float>(), arena_[name].bytes() / sizeof(float));
     return list;
   }
 
   // The loader's batch is the micro-batch.
   BatchLoaderOptions loader_options() const {
     const int64_t parts = config_.train.batch_size / plan_.micro_batch_size;
-    return {static_cast<uint64_t>(config_.train.seed), plan_.micro_batch_size,  state_.share.first_row, state_.share.last_row,
-            state_.step * parts,                       config_.train.steps * parts, static_cast<float>(state_.scale)};
+    return {static_cast<uint64_t>(config_.train.seed),
+            plan_.micro_batch_size,
+            state_.share.first_row,
+            state_.share.last_row,
+            state_.step * parts,
+            config_.train.steps * parts,
+            static_cast<float>(state_.scale)};
   }
 
   Request one_step(BatchLoader& loader, TrainingMetrics& metrics) {
     StepInput input;
     const TrainConfig& train = config_.train;
-    input.adam = {learning_rate(train, state_.step), train.beta1, train.beta2, train.epsilon, state_.step + 1};
+    input.adam = {learning_rate(train, state_.step), train.beta1, train.beta2, train.epsilon,
+                  state_.step + 1};
     input.l1 = l1_weight(config_, state_.step);
     input.log = (state_.step + 1) % train.log_every == 0 || state_.step + 1 == train.steps;
     if (comm_.rank() == 0 && options_.request) input.signals[kRequest] = options_.request->exchange(0);
@@ -102,7 +117,8 @@ class Trainer {
     metrics.count_step();
     if (input.log) {
       auto values = metrics.collect(result, input.adam.lr, input.l1, step_, loader);
-      if (comm_.rank() == 0) reporter_.report({{"event", "metrics"}, {"step", state_.step}, {"values", values}});
+      if (comm_.rank() == 0)
+        reporter_.report({{"event", "metrics"}, {"step", state_.step}, {"values", values}});
     }
     return static_cast<Request>(static_cast<int>(result.signals[0][kRequest]));
   }
@@ -112,13 +128,15 @@ class Trainer {
     reporter_.progress(state_.step, "export");
     if (comm_.rank() == 0) {
       export_sae(files_, options_.run / "sae", config_, state_, *set_);
-      const Evaluation evaluation = evaluate_sae(read_sae(options_.run / "sae"), *set_, kReportRows, options_.threads);
+      const Evaluation evaluation =
+          evaluate_sae(read_sae(options_.run / "sae"), *set_, kReportRows, options_.threads);
       nlohmann::ordered_json report = evaluation.to_json();
       report["activations_per_second"] =
           seconds_ > 0 ? static_cast<double>(steps_done_ * config_.train.batch_size) / seconds_ : 0.0;
       report["steps"] = state_.step;
       report["seconds"] = seconds_;
-      reporter_.report({{"event", "finished"}, {"step", state_.step}, {"finalized_early", early}, {"report", report}});
+      reporter_.report(
+          {{"event", "finished"}, {"step", state_.step}, {"finalized_early", early}, {"report", report}});
     }
     comm_.barrier();
     return Outcome::finished;

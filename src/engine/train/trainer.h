@@ -18,8 +18,8 @@ namespace saemill {
 enum class Request : int { none = 0, checkpoint = 1, finish = 2, pause = 3 };
 
 struct TrainerOptions {
-  RunConfig config;                     // resolved
-  fs::path run;                         // for checkpoints/ and sae/
+  RunConfig config;  // resolved
+  fs::path run;      // for checkpoints/ and sae/
   int threads = 1;
   std::optional<int64_t> resume_step;   // continue from RUN/checkpoints/step-S
   std::atomic<int>* request = nullptr;  // a Request; reset to none when taken
@@ -27,7 +27,8 @@ struct TrainerOptions {
 
 enum class Outcome { finished, paused };
 
-// Collective. Runs to the end, to a finish request (exports) or to a pause request (saves). Error: as its code says.
+// Collective. Runs to the end, to a finish request (exports) or to a pause request (saves). Error: as its
+// code says.
 Outcome train(const TrainerOptions& options, std::shared_ptr<const ActivationSet> set, Communicator& comm,
               Reporter& reporter, FileSystem& files = real_file_system());
 

@@ -14,7 +14,8 @@ nlohmann::ordered_json TrainingMetrics::collect(const StepResult& result, double
   const ProcessMemory memory = process_memory();
   // Means over ranks; memory: what is private adds up, what is shared is there once.
   std::array<double, 4> sums{(now - since_) / steps, (loader.wait_seconds() - data_wait_) / steps,
-                             (comm_.wait_seconds() - comm_wait_) / steps, static_cast<double>(memory.anonymous)};
+                             (comm_.wait_seconds() - comm_wait_) / steps,
+                             static_cast<double>(memory.anonymous)};
   std::array<double, 1> shared{static_cast<double>(memory.shared)};
   comm_.all_reduce(std::span<double>(sums), Reduce::sum);
   comm_.all_reduce(std::span<double>(shared), Reduce::max);

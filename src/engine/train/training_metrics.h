@@ -12,7 +12,8 @@ class TrainingMetrics {
  public:
   TrainingMetrics(const RunConfig& config, Communicator& comm);
   // Collective, at the steps that are logged: values since the last call, in catalog order.
-  nlohmann::ordered_json collect(const StepResult& result, double lr, double l1, Step& step, const BatchLoader& loader);
+  nlohmann::ordered_json collect(const StepResult& result, double lr, double l1, Step& step,
+                                 const BatchLoader& loader);
 
  private:
   const RunConfig& config_;

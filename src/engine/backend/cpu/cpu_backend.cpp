@@ -29,8 +29,13 @@ const typename CpuBackend<Low>::DenseGemms& CpuBackend<Low>::dense() {
   if (!dense_)
     dense_ = std::make_unique<DenseGemms>(
         DenseGemms{Gemm({.m = kRowTile, .n = n_, .k = chunk_, .dtype = dtype_of<Low>(), .accumulate = true}),
-                   Gemm({.m = chunk_, .n = n_, .k = kRowTile, .dtype = dtype_of<Low>(), .a_transposed = true,
-                         .packed_b = false, .accumulate = true})});
+                   Gemm({.m = chunk_,
+                         .n = n_,
+                         .k = kRowTile,
+                         .dtype = dtype_of<Low>(),
+                         .a_transposed = true,
+                         .packed_b = false,
+                         .accumulate = true})});
   return *dense_;
 }
 
@@ -47,7 +52,8 @@ void CpuBackend<Low>::do_center(const View& x, const View& b_dec, const View& ce
 }
 
 template <typename Low>
-void CpuBackend<Low>::pack_chunk(const SaeViews& sae, const PackedViews& packed, int64_t chunk, ThreadScratch& scratch) {
+void CpuBackend<Low>::pack_chunk(const SaeViews& sae, const PackedViews& packed, int64_t chunk,
+                                 ThreadScratch& scratch) {
   const auto [first, last] = chunk_range(chunk, sae.W_enc.rows);
   const auto in_low = [&](const View& weights) -> const void* {
     const int64_t count = (last - first) * n_;
@@ -76,7 +82,8 @@ void CpuBackend<Low>::do_pack(const SaeViews& sae, const PackedViews& packed, in
 }
 
 template <typename Low>
-void CpuBackend<Low>::do_group_by_latent(const Codes& codes, int64_t first, int64_t last, const LatentIndex& out) {
+void CpuBackend<Low>::do_group_by_latent(const Codes& codes, int64_t first, int64_t last,
+                                         const LatentIndex& out) {
   const int64_t rows = codes.index.rows, k = codes.index.cols, latents = last - first;
   ensure(rows * k < INT32_MAX, "more code slots than an index holds");
   int64_t* offsets = out.offsets.as<int64_t>();
@@ -132,8 +139,8 @@ AdamConstants adam_constants(const AdamStep& step, double clip_factor) {
 }
 
 template <typename Low>
-void CpuBackend<Low>::do_adam(const View& param, const View& grad, const View& m, const View& v, const AdamStep& step,
-                              double clip_factor) {
+void CpuBackend<Low>::do_adam(const View& param, const View& grad, const View& m, const View& v,
+                              const AdamStep& step, double clip_factor) {
   kernels_.adam(param.as<float>(), grad.as<float>(), m.as<float>(), v.as<float>(), param.cols,
                 adam_constants(step, clip_factor));
 }

@@ -1,5 +1,5 @@
-// The fast backend for CPU cores: oneDNN for the GEMMs, kernels.h for the rest, OpenMP threads over whole tiles, blocks and chunks, so that no sum
-// depends on the number of threads.
+// The fast backend for CPU cores: oneDNN for the GEMMs, kernels.h for the rest, OpenMP threads over whole
+// tiles, blocks and chunks, so that no sum depends on the number of threads.
 #pragma once
 
 #include <cstring>
@@ -37,7 +37,8 @@ template <typename Work>
 void parallel_for(int64_t count, std::vector<ThreadScratch>& scratch, Work&& work) {
   std::exception_ptr error;
   std::mutex mutex;
-  const int threads = static_cast<int>(std::min<int64_t>(static_cast<int64_t>(scratch.size()), std::max<int64_t>(count, 1)));
+  const int threads =
+      static_cast<int>(std::min<int64_t>(static_cast<int64_t>(scratch.size()), std::max<int64_t>(count, 1)));
   int64_t next = 0;
 #pragma omp parallel num_threads(threads)
   {
@@ -87,8 +88,8 @@ class CpuBackend final : public Backend {
   bool select_rows(const SelectTask& task, int64_t first_tile, int64_t last_tile, ThreadScratch& scratch);
   void decode_block(const DecodeTask& task, int64_t block, ThreadScratch& scratch);
   void dense_forward_tile(const DenseForwardTask& task, int64_t tile, ThreadScratch& scratch);
-  void gather_segment(const Codes& codes, const LatentIndex& by_latent, int64_t latent, ThreadScratch& scratch,
-                      int64_t& count) const;
+  void gather_segment(const Codes& codes, const LatentIndex& by_latent, int64_t latent,
+                      ThreadScratch& scratch, int64_t& count) const;
   void dense_chunk_gradient(const LatentTask& task, int64_t chunk, float* enc, float* dec, float* bias,
                             ThreadScratch& scratch);
   void pack_chunk(const SaeViews& sae, const PackedViews& packed, int64_t chunk, ThreadScratch& scratch);

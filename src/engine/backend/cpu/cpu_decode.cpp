@@ -1,5 +1,5 @@
-// Reconstruction, residual and the gradient of the code, from gathered decoder rows. A row's decoder rows stay in cache
-// between the two uses.
+// Reconstruction, residual and the gradient of the code, from gathered decoder rows. A row's decoder rows
+// stay in cache between the two uses.
 #include <algorithm>
 
 #include "engine/backend/cpu/cpu_backend.h"
@@ -47,9 +47,10 @@ void CpuBackend<Low>::decode_block(const DecodeTask& task, int64_t block, Thread
     if (!task.aux.index) continue;
     const int64_t aux_active = active_slots(task.aux.value, r);
     std::copy_n(error, n_, aux_error);  // aux_hat - (x - x_hat)
-    kernels_.weighted_sum(aux_error, n_, W_dec, aux_active, task.aux.index.row<int32_t>(r), task.aux.value.row<float>(r));
-    stats[kAuxSquaredError] = low_.emit(aux_error, static_cast<float>(task.scale * task.aux_coefficient), n_, scaled,
-                                        task.aux_residual.row<Low>(r), nullptr);
+    kernels_.weighted_sum(aux_error, n_, W_dec, aux_active, task.aux.index.row<int32_t>(r),
+                          task.aux.value.row<float>(r));
+    stats[kAuxSquaredError] = low_.emit(aux_error, static_cast<float>(task.scale * task.aux_coefficient), n_,
+                                        scaled, task.aux_residual.row<Low>(r), nullptr);
     code_gradient(kernels_, task.aux, task.sae.W_dec, r, aux_active, scaled, 0.0f);
   }
 }
@@ -68,17 +69,20 @@ void CpuBackend<Low>::dense_forward_tile(const DenseForwardTask& task, int64_t t
   float* pre = grow(scratch.tile, kRowTile * chunk_);
   float* x_hat = grow(scratch.tile2, kRowTile * n_);
   auto* z = reinterpret_cast<Low*>(grow(scratch.low, kRowTile * chunk_ * static_cast<int64_t>(sizeof(Low))));
-  std::byte* gemm_scratch =
-      grow(scratch.gemm, static_cast<int64_t>(std::max(encode_.scratch_bytes(), gemms.decode.scratch_bytes())));
+  std::byte* gemm_scratch = grow(
+      scratch.gemm, static_cast<int64_t>(std::max(encode_.scratch_bytes(), gemms.decode.scratch_bytes())));
   for (int64_t r = 0; r < kRowTile; ++r) std::copy_n(task.sae.b_dec.as<float>(), n_, x_hat + r * n_);
-  for (int64_t r = 0; r < rows; ++r) std::fill_n(task.row_stats.row<double>(first_row + r), int64_t{kRowStats}, 0.0);
+  for (int64_t r = 0; r < rows; ++r)
+    std::fill_n(task.row_stats.row<double>(first_row + r), int64_t{kRowStats}, 0.0);
   for (int64_t chunk = 0; chunk * chunk_ < latents; ++chunk) {
     const auto [first, last] = chunk_range(chunk, latents);
-    encode_.run(task.centered.row<Low>(first_row), packed_chunk(task.packed.encoder, chunk), pre, gemm_scratch);
+    encode_.run(task.centered.row<Low>(first_row), packed_chunk(task.packed.encoder, chunk), pre,
+                gemm_scratch);
     std::fill(z, z + kRowTile * chunk_, Low{});
     for (int64_t r = 0; r < rows; ++r) {
       double* stats = task.row_stats.row<double>(first_row + r);
-      low_.relu(pre + r * chunk_, task.sae.b_enc.as<float>() + first, last - first, z + r * chunk_, &stats[kL1], &stats[kL0]);
+      low_.relu(pre + r * chunk_, task.sae.b_enc.as<float>() + first, last - first, z + r * chunk_,
+                &stats[kL1], &stats[kL0]);
     }
     gemms.decode.run(z, packed_chunk(task.packed.decoder, chunk), x_hat, gemm_scratch);
   }
@@ -88,8 +92,8 @@ void CpuBackend<Low>::dense_forward_tile(const DenseForwardTask& task, int64_t t
     float* sums = task.block_sums.row<float>(row / kBlock);
     if (row % kBlock == 0) std::fill_n(sums, n_, 0.0f);
     kernels_.subtract(x_hat + r * n_, task.x.row<float>(row), n_, x_hat + r * n_);
-    task.row_stats.row<double>(row)[kSquaredError] =
-        low_.emit(x_hat + r * n_, static_cast<float>(task.scale), n_, scaled, task.residual.row<Low>(row), sums);
+    task.row_stats.row<double>(row)[kSquaredError] = low_.emit(x_hat + r * n_, static_cast<float>(task.scale),
+                                                               n_, scaled, task.residual.row<Low>(row), sums);
   }
 }
 

@@ -1,5 +1,6 @@
-// One pass over latent rows: both gradients, projection, Adam, unit norm and the packed copies, a chunk at a time.
-// Traffic per weight and step: 12 B read and 12 B written of f32 master and moments, and the packed copy.
+// One pass over latent rows: both gradients, projection, Adam, unit norm and the packed copies, a chunk at a
+// time. Traffic per weight and step: 12 B read and 12 B written of f32 master and moments, and the packed
+// copy.
 #include <algorithm>
 #include <cmath>
 
@@ -34,7 +35,8 @@ void CpuBackend<Low>::clear_blocks(const LatentTask& task, int64_t first, int64_
 }
 
 template <typename Low>
-void CpuBackend<Low>::finish_latent(const LatentTask& task, int64_t j, float* enc, float* dec, float bias) const {
+void CpuBackend<Low>::finish_latent(const LatentTask& task, int64_t j, float* enc, float* dec,
+                                    float bias) const {
   if (task.pass == LatentPass::accumulate) {
     std::copy_n(enc, n_, task.grad_W_enc.row<float>(j - task.first));
     std::copy_n(dec, n_, task.grad_W_dec.row<float>(j - task.first));
@@ -53,11 +55,13 @@ void CpuBackend<Low>::finish_latent(const LatentTask& task, int64_t j, float* en
                       task.unit_norm};
   const int64_t block = j / kBlock;
   if (bias != 0.0f) kernels_.axpy(bias, row.w_enc, n_, task.block_sums.row<float>(block));
-  task.block_norms.as<double>()[block] += kernels_.project(row) + static_cast<double>(bias) * static_cast<double>(bias);
+  task.block_norms.as<double>()[block] +=
+      kernels_.project(row) + static_cast<double>(bias) * static_cast<double>(bias);
   if (task.pass == LatentPass::norm) return;
   const AdamConstants adam = adam_constants(task.adam, task.clip_factor);
   kernels_.apply(row, adam);
-  kernels_.adam(task.sae.b_enc.as<float>() + j, &bias, task.m.b_enc.as<float>() + j, task.v.b_enc.as<float>() + j, 1, adam);
+  kernels_.adam(task.sae.b_enc.as<float>() + j, &bias, task.m.b_enc.as<float>() + j,
+                task.v.b_enc.as<float>() + j, 1, adam);
 }
 
 template <typename Low>
@@ -98,25 +102,27 @@ void CpuBackend<Low>::do_update_latents(const LatentTask& task) {
 }
 
 template <typename Low>
-void CpuBackend<Low>::dense_chunk_gradient(const LatentTask& task, int64_t chunk, float* enc, float* dec, float* bias,
-                                           ThreadScratch& scratch) {
+void CpuBackend<Low>::dense_chunk_gradient(const LatentTask& task, int64_t chunk, float* enc, float* dec,
+                                           float* bias, ThreadScratch& scratch) {
   const DenseGemms& gemms = *dense_;
   const auto [first, last] = chunk_range(chunk, task.sae.W_enc.rows);
   float* pre = grow(scratch.tile, kRowTile * chunk_);
   float* dz = grow(scratch.tile2, kRowTile * chunk_);
   auto* z = reinterpret_cast<Low*>(grow(scratch.low, kRowTile * chunk_ * static_cast<int64_t>(sizeof(Low))));
   auto* g = reinterpret_cast<Low*>(grow(scratch.low2, kRowTile * chunk_ * static_cast<int64_t>(sizeof(Low))));
-  std::byte* gemm_scratch =
-      grow(scratch.gemm, static_cast<int64_t>(std::max(encode_.scratch_bytes(), gemms.gradient.scratch_bytes())));
+  std::byte* gemm_scratch = grow(
+      scratch.gemm, static_cast<int64_t>(std::max(encode_.scratch_bytes(), gemms.gradient.scratch_bytes())));
   const int64_t batch = task.rows;
   for (int64_t row = 0; row < batch; row += kRowTile) {
     encode_.run(task.centered.row<Low>(row), packed_chunk(task.packed.encoder, chunk), pre, gemm_scratch);
-    encode_.run(task.residual.row<Low>(row), packed_chunk(task.packed.decoder_transposed, chunk), dz, gemm_scratch);
+    encode_.run(task.residual.row<Low>(row), packed_chunk(task.packed.decoder_transposed, chunk), dz,
+                gemm_scratch);
     std::fill(z, z + kRowTile * chunk_, Low{});
     std::fill(g, g + kRowTile * chunk_, Low{});
     for (int64_t r = 0; r < std::min(kRowTile, batch - row); ++r)
-      low_.relu_gradient(pre + r * chunk_, task.sae.b_enc.as<float>() + first, dz + r * chunk_, static_cast<float>(task.l1),
-                         last - first, z + r * chunk_, g + r * chunk_, bias, scratch.fired.data());
+      low_.relu_gradient(pre + r * chunk_, task.sae.b_enc.as<float>() + first, dz + r * chunk_,
+                         static_cast<float>(task.l1), last - first, z + r * chunk_, g + r * chunk_, bias,
+                         scratch.fired.data());
     gemms.gradient.run(z, task.residual.row<Low>(row), dec, gemm_scratch);
     gemms.gradient.run(g, task.centered.row<Low>(row), enc, gemm_scratch);
   }
@@ -144,7 +150,8 @@ void CpuBackend<Low>::do_update_latents_dense(const LatentTask& task) {
     clear_blocks(task, first, last);
     if (task.add_batch) dense_chunk_gradient(task, first_chunk + i, enc, dec, bias, scratch);
     for (int64_t j = first; j < last; ++j) {
-      if (scratch.fired[static_cast<size_t>(j - first)] != 0 && task.last_fired) task.last_fired.as<int64_t>()[j] = task.now;
+      if (scratch.fired[static_cast<size_t>(j - first)] != 0 && task.last_fired)
+        task.last_fired.as<int64_t>()[j] = task.now;
       finish_latent(task, j, enc + (j - first) * n_, dec + (j - first) * n_, bias[j - first]);
     }
     if (task.pass == LatentPass::apply) pack_chunk(task.sae, task.packed, first_chunk + i, scratch);

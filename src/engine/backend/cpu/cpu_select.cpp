@@ -8,14 +8,19 @@
 namespace saemill {
 namespace {
 
-constexpr int64_t kGroupTiles = 16;  // row tiles that see one chunk of weights before the next chunk is loaded
-constexpr int32_t kSpare = 16;       // what a vector store may write past the capacity
+constexpr int64_t kGroupTiles =
+    16;                         // row tiles that see one chunk of weights before the next chunk is loaded
+constexpr int32_t kSpare = 16;  // what a vector store may write past the capacity
 
-int32_t capacity_for(int64_t k) { return static_cast<int32_t>(std::max(2 * k, k + 96)); }
+int32_t capacity_for(int64_t k) {
+  return static_cast<int32_t>(std::max(2 * k, k + 96));
+}
 
-// Larger key: larger value, or the same value and a lower latent. Values are positive, so their bits order as they do.
+// Larger key: larger value, or the same value and a lower latent. Values are positive, so their bits order as
+// they do.
 uint64_t key_of(float value, int32_t index) {
-  return (static_cast<uint64_t>(std::bit_cast<uint32_t>(value)) << 32) | (0xffffffffu - static_cast<uint32_t>(index));
+  return (static_cast<uint64_t>(std::bit_cast<uint32_t>(value)) << 32) |
+         (0xffffffffu - static_cast<uint32_t>(index));
 }
 
 void set_candidate(SelectState& state, int64_t at, uint64_t key) {
@@ -33,7 +38,8 @@ void prune(SelectState& state, int64_t k, std::vector<uint64_t>& keys) {
   state.threshold = std::bit_cast<float>(static_cast<uint32_t>(keys[static_cast<size_t>(k - 1)] >> 32));
 }
 
-bool write_codes(SelectState& state, const Codes& codes, int64_t row, bool pruned, std::vector<uint64_t>& keys) {
+bool write_codes(SelectState& state, const Codes& codes, int64_t row, bool pruned,
+                 std::vector<uint64_t>& keys) {
   const int64_t k = codes.index.cols;
   const bool more = pruned || state.count > k;
   if (state.count > k) prune(state, k, keys);
@@ -68,8 +74,10 @@ SelectState* make_states(int64_t rows, int64_t k, int64_t aux_k, ThreadScratch& 
 }  // namespace
 
 template <typename Low>
-bool CpuBackend<Low>::select_rows(const SelectTask& task, int64_t first_tile, int64_t last_tile, ThreadScratch& scratch) {
-  const int64_t first_row = first_tile * kRowTile, rows = std::min(task.rows, last_tile * kRowTile) - first_row;
+bool CpuBackend<Low>::select_rows(const SelectTask& task, int64_t first_tile, int64_t last_tile,
+                                  ThreadScratch& scratch) {
+  const int64_t first_row = first_tile * kRowTile,
+                rows = std::min(task.rows, last_tile * kRowTile) - first_row;
   const int64_t latents = task.b_enc.cols, k = task.codes.index.cols;
   const int64_t aux_k = task.dead.cols > 0 ? task.aux.index.cols : 0;
   SelectState* states = make_states(rows, k, aux_k, scratch);
@@ -87,7 +95,8 @@ bool CpuBackend<Low>::select_rows(const SelectTask& task, int64_t first_tile, in
         const float* pre = tile + (r % kRowTile) * chunk_;
         const float* bias = task.b_enc.as<float>() + first;
         SelectState& state = states[r - first_row];
-        for (int64_t c = 0; (c = kernels_.scan(pre, bias, c, last - first, static_cast<int32_t>(first), &state)) < last - first;) {
+        for (int64_t c = 0; (c = kernels_.scan(pre, bias, c, last - first, static_cast<int32_t>(first),
+                                               &state)) < last - first;) {
           prune(state, k, scratch.keys);
           pruned[static_cast<size_t>(r - first_row)] = 1;
         }
@@ -106,7 +115,8 @@ bool CpuBackend<Low>::select_rows(const SelectTask& task, int64_t first_tile, in
   }
   bool more = false;
   for (int64_t r = 0; r < rows; ++r) {
-    more |= write_codes(states[r], task.codes, first_row + r, pruned[static_cast<size_t>(r)] != 0, scratch.keys);
+    more |=
+        write_codes(states[r], task.codes, first_row + r, pruned[static_cast<size_t>(r)] != 0, scratch.keys);
     if (aux_k > 0) write_codes(states[rows + r], task.aux, first_row + r, false, scratch.keys);
   }
   return more;
@@ -115,7 +125,8 @@ bool CpuBackend<Low>::select_rows(const SelectTask& task, int64_t first_tile, in
 template <typename Low>
 bool CpuBackend<Low>::do_select(const SelectTask& task) {
   const int64_t tiles = ceil_div(task.rows, kRowTile);
-  const int64_t groups = std::max(ceil_div(tiles, kGroupTiles), std::min(tiles, static_cast<int64_t>(scratch_.size())));
+  const int64_t groups =
+      std::max(ceil_div(tiles, kGroupTiles), std::min(tiles, static_cast<int64_t>(scratch_.size())));
   std::vector<uint8_t> more(static_cast<size_t>(groups));
   parallel_for(groups, scratch_, [&](int64_t group, ThreadScratch& scratch) {
     const int64_t first = tiles * group / groups, last = tiles * (group + 1) / groups;

@@ -61,19 +61,27 @@ Gemm::Gemm(const GemmShape& shape) try : impl_(std::make_unique<Impl>()) {
   impl_->plain = memory::desc({shape.k, shape.n}, type, Tag::ab);
   if (!shape.packed_b) return;
   const auto packed = impl_->description.weights_desc();
-  impl_->pack_transposed = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), impl_->plain_transposed, engine(), packed));
+  impl_->pack_transposed =
+      dnnl::reorder(dnnl::reorder::primitive_desc(engine(), impl_->plain_transposed, engine(), packed));
   impl_->pack = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), impl_->plain, engine(), packed));
 } catch (const dnnl::error& error) {
-  fail(ErrorCode::bad_config, "oneDNN has no {} product [{}, {}] x [{}, {}] on this CPU ({}); train.dtype = \"f32\" runs on any",
+  fail(ErrorCode::bad_config,
+       "oneDNN has no {} product [{}, {}] x [{}, {}] on this CPU ({}); train.dtype = \"f32\" runs on any",
        dtype_name(shape.dtype), shape.m, shape.k, shape.k, shape.n, error.what());
 }
 
 Gemm::~Gemm() = default;
 Gemm::Gemm(Gemm&&) noexcept = default;
 
-size_t Gemm::packed_bytes() const { return impl_->description.weights_desc().get_size(); }
-size_t Gemm::scratch_bytes() const { return impl_->description.scratchpad_desc().get_size(); }
-std::string Gemm::implementation() const { return impl_->description.impl_info_str(); }
+size_t Gemm::packed_bytes() const {
+  return impl_->description.weights_desc().get_size();
+}
+size_t Gemm::scratch_bytes() const {
+  return impl_->description.scratchpad_desc().get_size();
+}
+std::string Gemm::implementation() const {
+  return impl_->description.impl_info_str();
+}
 
 void Gemm::pack(const void* b, bool transposed, void* packed) const {
   const OneThread one;
@@ -89,7 +97,8 @@ void Gemm::run(const void* a, const void* b, float* c, void* scratch) const {
   memory mb(impl_->description.weights_desc(), engine(), const_cast<void*>(b));
   memory mc(impl_->description.dst_desc(), engine(), c);
   memory ms(impl_->description.scratchpad_desc(), engine(), scratch);
-  impl_->product.execute(stream(), {{DNNL_ARG_SRC, ma}, {DNNL_ARG_WEIGHTS, mb}, {DNNL_ARG_DST, mc}, {DNNL_ARG_SCRATCHPAD, ms}});
+  impl_->product.execute(
+      stream(), {{DNNL_ARG_SRC, ma}, {DNNL_ARG_WEIGHTS, mb}, {DNNL_ARG_DST, mc}, {DNNL_ARG_SCRATCHPAD, ms}});
   stream().wait();
 }
 

@@ -1,5 +1,5 @@
-// One GEMM call of a fixed shape, C[m, n] = A[m, k] * B[k, n] (+ C), on the calling thread, by oneDNN. The bits depend on the shape alone,
-// because the shape never changes and every call runs on one thread.
+// One GEMM call of a fixed shape, C[m, n] = A[m, k] * B[k, n] (+ C), on the calling thread, by oneDNN. The
+// bits depend on the shape alone, because the shape never changes and every call runs on one thread.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,8 @@ struct GemmShape {
 // run() and pack() are thread-safe with a scratch of their own per thread.
 class Gemm {
  public:
-  explicit Gemm(const GemmShape& shape);  // Error{retry} naming the shape where oneDNN has no such product on this CPU
+  explicit Gemm(
+      const GemmShape& shape);  // Error{retry} naming the shape where oneDNN has no such product on this CPU
   ~Gemm();
   Gemm(Gemm&&) noexcept;
 

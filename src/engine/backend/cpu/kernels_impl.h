@@ -1,6 +1,6 @@
-// Compiled once per instruction set by kernels_<isa>.cpp, which defines SAEMILL_KERNELS (the function's name) and
-// SAEMILL_LANES. Everything here is in an anonymous namespace and uses no standard library templates: an inline
-// function shared with other files could be kept in the version that older processors cannot run.
+// Compiled once per instruction set by kernels_<isa>.cpp, which defines SAEMILL_KERNELS (the function's name)
+// and SAEMILL_LANES. Everything here is in an anonymous namespace and uses no standard library templates: an
+// inline function shared with other files could be kept in the version that older processors cannot run.
 #include <immintrin.h>
 
 #include <cstring>
@@ -17,7 +17,9 @@ typedef uint32_t Words __attribute__((vector_size(SAEMILL_LANES * 4)));
 typedef int32_t Masks __attribute__((vector_size(SAEMILL_LANES * 4)));
 typedef uint16_t Halves __attribute__((vector_size(SAEMILL_LANES * 2)));
 
-inline Floats splat(float value) { return Floats{} + value; }
+inline Floats splat(float value) {
+  return Floats{} + value;
+}
 
 inline Floats load(const float* p) {
   Floats v;
@@ -32,7 +34,9 @@ inline Floats load(const BFloat16* p) {
   std::memcpy(&v, &w, sizeof v);
   return v;
 }
-inline void store(float* p, Floats v) { std::memcpy(p, &v, sizeof v); }
+inline void store(float* p, Floats v) {
+  std::memcpy(p, &v, sizeof v);
+}
 // Round to nearest, ties to even. Inputs are finite.
 inline void store(BFloat16* p, Floats v) {
   Words w;
@@ -42,14 +46,18 @@ inline void store(BFloat16* p, Floats v) {
   std::memcpy(p, &h, sizeof h);
 }
 
-inline float load_one(const float* p) { return *p; }
+inline float load_one(const float* p) {
+  return *p;
+}
 inline float load_one(const BFloat16* p) {
   const uint32_t w = static_cast<uint32_t>(p->bits) << 16;
   float v;
   std::memcpy(&v, &w, sizeof v);
   return v;
 }
-inline void store_one(float* p, float v) { *p = v; }
+inline void store_one(float* p, float v) {
+  *p = v;
+}
 inline void store_one(BFloat16* p, float v) {
   uint32_t w;
   std::memcpy(&w, &v, sizeof w);
@@ -72,13 +80,16 @@ inline uint32_t greater_mask(Floats a, Floats b) {
 #if defined(__AVX512F__)
   return _mm512_cmp_ps_mask(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), _CMP_GT_OQ);
 #elif defined(__AVX2__)
-  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b), _CMP_GT_OQ)));
+  return static_cast<uint32_t>(_mm256_movemask_ps(
+      _mm256_cmp_ps(reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b), _CMP_GT_OQ)));
 #else
-  return static_cast<uint32_t>(_mm_movemask_ps(_mm_cmpgt_ps(reinterpret_cast<__m128>(a), reinterpret_cast<__m128>(b))));
+  return static_cast<uint32_t>(
+      _mm_movemask_ps(_mm_cmpgt_ps(reinterpret_cast<__m128>(a), reinterpret_cast<__m128>(b))));
 #endif
 }
 
-int64_t scan(const float* row, const float* bias, int64_t begin, int64_t end, int32_t first_latent, SelectState* state) {
+int64_t scan(const float* row, const float* bias, int64_t begin, int64_t end, int32_t first_latent,
+             SelectState* state) {
   const Floats threshold = splat(state->threshold);
   int64_t c = begin;
   for (; c + kLanes <= end && state->count <= state->capacity - kLanes; c += kLanes) {
@@ -103,7 +114,8 @@ int64_t scan(const float* row, const float* bias, int64_t begin, int64_t end, in
 
 constexpr int64_t kSlab = 8 * kLanes;  // what eight registers hold
 
-void weighted_sum(float* out, int64_t n, const float* matrix, int64_t count, const int32_t* index, const float* value) {
+void weighted_sum(float* out, int64_t n, const float* matrix, int64_t count, const int32_t* index,
+                  const float* value) {
   int64_t i = 0;
   for (; i + kSlab <= n; i += kSlab) {
     Floats sum[8];
@@ -117,7 +129,8 @@ void weighted_sum(float* out, int64_t n, const float* matrix, int64_t count, con
   }
   for (; i + kLanes <= n; i += kLanes) {
     Floats sum = load(out + i);
-    for (int64_t s = 0; s < count; ++s) sum += splat(value[s]) * load(matrix + static_cast<int64_t>(index[s]) * n + i);
+    for (int64_t s = 0; s < count; ++s)
+      sum += splat(value[s]) * load(matrix + static_cast<int64_t>(index[s]) * n + i);
     store(out + i, sum);
   }
   for (; i < n; ++i)
@@ -135,8 +148,10 @@ float dot(const float* a, const float* b, int64_t n) {
   return reduce((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
 }
 
-void dots(const float* vector, int64_t n, const float* matrix, int64_t count, const int32_t* index, float add, float* out) {
-  for (int64_t s = 0; s < count; ++s) out[s] = dot(vector, matrix + static_cast<int64_t>(index[s]) * n, n) + add;
+void dots(const float* vector, int64_t n, const float* matrix, int64_t count, const int32_t* index, float add,
+          float* out) {
+  for (int64_t s = 0; s < count; ++s)
+    out[s] = dot(vector, matrix + static_cast<int64_t>(index[s]) * n, n) + add;
 }
 
 void subtract(const float* a, const float* b, int64_t n, float* out) {
@@ -163,7 +178,8 @@ double project(const LatentRow& row) {
   double sum = reduce_double(squares);
   for (; i < n; ++i) {
     row.gradient_dec[i] -= parallel * row.w_dec[i];
-    sum += static_cast<double>(row.gradient_dec[i] * row.gradient_dec[i] + row.gradient_enc[i] * row.gradient_enc[i]);
+    sum += static_cast<double>(row.gradient_dec[i] * row.gradient_dec[i] +
+                               row.gradient_enc[i] * row.gradient_enc[i]);
   }
   return sum;
 }
@@ -304,8 +320,8 @@ void relu(const float* pre, const float* bias, int64_t columns, Low* out, double
 }
 
 template <typename Low>
-void relu_gradient(const float* pre, const float* bias, const float* dz, float l1, int64_t columns, Low* z, Low* g,
-                   float* bias_sums, uint8_t* fired) {
+void relu_gradient(const float* pre, const float* bias, const float* dz, float l1, int64_t columns, Low* z,
+                   Low* g, float* bias_sums, uint8_t* fired) {
   for (int64_t c = 0; c < columns; ++c) {
     const float v = pre[c] + bias[c];
     const bool active = v > 0;
@@ -322,11 +338,14 @@ constexpr LowKernels<Low> low_table() {
   return {center<Low>, convert<Low>, emit<Low>, accumulate<Low>, relu<Low>, relu_gradient<Low>};
 }
 
-constexpr Kernels kTable = {SAEMILL_ISA, scan,    weighted_sum, dots,  subtract, add, axpy,
-                            project,     apply,   adam,         low_table<float>(), low_table<BFloat16>()};
+constexpr Kernels kTable = {
+    SAEMILL_ISA, scan,    weighted_sum, dots, subtract,           add,
+    axpy,        project, apply,        adam, low_table<float>(), low_table<BFloat16>()};
 
 }  // namespace
 
-const Kernels& SAEMILL_KERNELS() { return kTable; }
+const Kernels& SAEMILL_KERNELS() {
+  return kTable;
+}
 
 }  // namespace saemill

@@ -41,7 +41,8 @@ class ReferenceBackend final : public Backend {
   void do_center(const View& x, const View& b_dec, const View& centered) override {
     std::fill_n(centered.as<double>(), centered.rows * n_, 0.0);
     for (int64_t r = 0; r < x.rows; ++r)
-      for (int64_t i = 0; i < n_; ++i) centered.row<double>(r)[i] = x.row<double>(r)[i] - b_dec.as<double>()[i];
+      for (int64_t i = 0; i < n_; ++i)
+        centered.row<double>(r)[i] = x.row<double>(r)[i] - b_dec.as<double>()[i];
   }
 
   void do_pack(const SaeViews& sae, const PackedViews& packed, int64_t first, int64_t last) override {
@@ -61,8 +62,8 @@ class ReferenceBackend final : public Backend {
     bool more = false;
     for (int64_t r = 0; r < task.rows; ++r) {
       for (int64_t j = 0; j < latents; ++j)
-        pre[static_cast<size_t>(j)] = dot(task.centered.row<double>(r), weights(task.packed) + j * n_, n_) +
-                                      task.b_enc.as<double>()[j];
+        pre[static_cast<size_t>(j)] =
+            dot(task.centered.row<double>(r), weights(task.packed) + j * n_, n_) + task.b_enc.as<double>()[j];
       more |= select_row(pre, all, task.codes, r);
       if (task.dead.cols > 0) {
         const int32_t* dead = task.dead.as<int32_t>();
@@ -123,7 +124,8 @@ class ReferenceBackend final : public Backend {
         if (z <= 0) continue;
         stats[kL1] += z;
         stats[kL0] += 1;
-        for (int64_t i = 0; i < n_; ++i) x_hat[static_cast<size_t>(i)] += z * (weights(task.packed.decoder) + j * n_)[i];
+        for (int64_t i = 0; i < n_; ++i)
+          x_hat[static_cast<size_t>(i)] += z * (weights(task.packed.decoder) + j * n_)[i];
       }
       for (int64_t i = 0; i < n_; ++i) {
         const double error = x_hat[static_cast<size_t>(i)] - task.x.row<double>(r)[i];
@@ -156,7 +158,8 @@ class ReferenceBackend final : public Backend {
       for (int64_t r = 0; task.add_batch && r < task.rows; ++r) {
         const double z = pre_activation(task.centered, task.packed.encoder, task.sae, r, j);
         if (z <= 0) continue;
-        const double g = dot(task.residual.row<double>(r), weights(task.packed.decoder_transposed) + j * n_, n_) + task.l1;
+        const double g =
+            dot(task.residual.row<double>(r), weights(task.packed.decoder_transposed) + j * n_, n_) + task.l1;
         for (int64_t i = 0; i < n_; ++i) {
           gradient.dec[static_cast<size_t>(i)] += z * task.residual.row<double>(r)[i];
           gradient.enc[static_cast<size_t>(i)] += g * task.centered.row<double>(r)[i];
@@ -181,20 +184,24 @@ class ReferenceBackend final : public Backend {
   void do_adam(const View& param, const View& grad, const View& m, const View& v, const AdamStep& step,
                double clip_factor) override {
     for (int64_t i = 0; i < param.cols; ++i)
-      adam_element(param.as<double>()[i], clip_factor * grad.as<double>()[i], m.as<double>()[i], v.as<double>()[i], step);
+      adam_element(param.as<double>()[i], clip_factor * grad.as<double>()[i], m.as<double>()[i],
+                   v.as<double>()[i], step);
   }
 
  private:
   static double* weights(const View& packed) { return reinterpret_cast<double*>(packed.data); }
 
-  double pre_activation(const View& centered, const View& packed, const SaeViews& sae, int64_t r, int64_t j) const {
+  double pre_activation(const View& centered, const View& packed, const SaeViews& sae, int64_t r,
+                        int64_t j) const {
     return dot(centered.row<double>(r), weights(packed) + j * n_, n_) + sae.b_enc.as<double>()[j];
   }
 
-  static bool select_row(const std::vector<double>& pre, std::vector<int32_t> candidates, const Codes& codes, int64_t r) {
+  static bool select_row(const std::vector<double>& pre, std::vector<int32_t> candidates, const Codes& codes,
+                         int64_t r) {
     const auto at = [&](int32_t j) { return pre[static_cast<size_t>(j)]; };
     std::erase_if(candidates, [&](int32_t j) { return !(at(j) > 0); });
-    std::stable_sort(candidates.begin(), candidates.end(), [&](int32_t a, int32_t b) { return at(a) > at(b); });
+    std::stable_sort(candidates.begin(), candidates.end(),
+                     [&](int32_t a, int32_t b) { return at(a) > at(b); });
     const auto k = static_cast<size_t>(codes.index.cols);
     const bool more = candidates.size() > k;
     if (more) candidates.resize(k);
@@ -215,10 +222,12 @@ class ReferenceBackend final : public Backend {
     }
   }
 
-  void code_gradient(const SaeViews& sae, const Codes& codes, const View& residual, double l1, int64_t r) const {
+  void code_gradient(const SaeViews& sae, const Codes& codes, const View& residual, double l1,
+                     int64_t r) const {
     for (int64_t s = 0; s < codes.index.cols; ++s) {
       const double* row = sae.W_dec.row<double>(codes.index.row<int32_t>(r)[s]);
-      codes.grad.row<double>(r)[s] = codes.value.row<double>(r)[s] > 0 ? dot(residual.row<double>(r), row, n_) + l1 : 0.0;
+      codes.grad.row<double>(r)[s] =
+          codes.value.row<double>(r)[s] > 0 ? dot(residual.row<double>(r), row, n_) + l1 : 0.0;
     }
   }
 
@@ -229,7 +238,8 @@ class ReferenceBackend final : public Backend {
   }
 
   Gradient stored_gradient(const LatentTask& task, int64_t j) const {
-    Gradient gradient{std::vector<double>(static_cast<size_t>(n_)), std::vector<double>(static_cast<size_t>(n_)), 0};
+    Gradient gradient{std::vector<double>(static_cast<size_t>(n_)),
+                      std::vector<double>(static_cast<size_t>(n_)), 0};
     if (!task.grad_W_enc) return gradient;
     const int64_t row = j - task.first;
     gradient.enc.assign(task.grad_W_enc.row<double>(row), task.grad_W_enc.row<double>(row + 1));
@@ -279,8 +289,8 @@ class ReferenceBackend final : public Backend {
       adam_element(w_dec[i], task.clip_factor * gradient.dec[at], task.m.W_dec.row<double>(j)[i],
                    task.v.W_dec.row<double>(j)[i], task.adam);
     }
-    adam_element(task.sae.b_enc.as<double>()[j], task.clip_factor * gradient.bias, task.m.b_enc.as<double>()[j],
-                 task.v.b_enc.as<double>()[j], task.adam);
+    adam_element(task.sae.b_enc.as<double>()[j], task.clip_factor * gradient.bias,
+                 task.m.b_enc.as<double>()[j], task.v.b_enc.as<double>()[j], task.adam);
     const double norm = std::sqrt(dot(w_dec, w_dec, n_));
     if (task.unit_norm && norm > 0)
       for (int64_t i = 0; i < n_; ++i) w_dec[i] /= norm;

@@ -28,7 +28,8 @@ class SelfCommunicator final : public Communicator {
   void all_gather(std::byte*, std::span<const size_t>) override { check(); }
   void all_reduce(std::span<double>, Reduce) override { check(); }
   void all_reduce(std::span<float>, Reduce) override { check(); }
-  void reduce_scatter(std::span<const float> values, std::span<const size_t> bounds, std::span<float> mine) override {
+  void reduce_scatter(std::span<const float> values, std::span<const size_t> bounds,
+                      std::span<float> mine) override {
     check();
     std::memcpy(mine.data(), values.data() + bounds[0], (bounds[1] - bounds[0]) * sizeof(float));
   }
@@ -51,6 +52,8 @@ class SelfCommunicator final : public Communicator {
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_self_communicator() { return std::make_unique<SelfCommunicator>(); }
+std::unique_ptr<Communicator> make_self_communicator() {
+  return std::make_unique<SelfCommunicator>();
+}
 
 }  // namespace saemill

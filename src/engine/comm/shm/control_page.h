@@ -1,5 +1,5 @@
-// The head of the segment that the ranks of one machine share: who is there, how far each has come, and whether all
-// must stop. Plain memory that starts as zeros, so ranks may arrive in any order.
+// The head of the segment that the ranks of one machine share: who is there, how far each has come, and
+// whether all must stop. Plain memory that starts as zeros, so ranks may arrive in any order.
 #pragma once
 
 #include <atomic>
@@ -16,7 +16,7 @@ inline constexpr size_t kReasonBytes = 512;
 struct RankSlot {
   alignas(64) std::atomic<uint64_t> arrived;  // collectives entered, in phases
   std::atomic<int32_t> pid;
-  std::atomic<uint32_t> operation;            // of the phase entered last
+  std::atomic<uint32_t> operation;  // of the phase entered last
   std::atomic<uint64_t> bytes;
 };
 

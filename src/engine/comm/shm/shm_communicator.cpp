@@ -1,5 +1,5 @@
-// CPU ranks on one machine: a segment that all map. What the ranks exchange lies in it already, so most collectives are one barrier;
-// other memory passes through a bounded scratch area.
+// CPU ranks on one machine: a segment that all map. What the ranks exchange lies in it already, so most
+// collectives are one barrier; other memory passes through a bounded scratch area.
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -21,11 +21,23 @@
 namespace saemill {
 namespace {
 
-enum Operation : uint32_t { kJoin, kAllocate, kAllGather, kAllReduce, kReduceScatter, kAllToAll, kBroadcast, kBarrier };
-constexpr const char* kNames[] = {"join", "allocate", "all_gather", "all_reduce", "reduce_scatter", "all_to_all", "broadcast", "barrier"};
+enum Operation : uint32_t {
+  kJoin,
+  kAllocate,
+  kAllGather,
+  kAllReduce,
+  kReduceScatter,
+  kAllToAll,
+  kBroadcast,
+  kBarrier
+};
+constexpr const char* kNames[] = {"join",           "allocate",   "all_gather", "all_reduce",
+                                  "reduce_scatter", "all_to_all", "broadcast",  "barrier"};
 constexpr size_t kPage = 4096;
 
-size_t round_to_page(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+size_t round_to_page(size_t bytes) {
+  return (bytes + kPage - 1) / kPage * kPage;
+}
 
 // The letter of /proc/PID/stat; 0 where there is no such process. Never kill(pid, 0): a zombie answers that.
 char process_state(int pid) {
@@ -40,9 +52,12 @@ class ShmCommunicator final : public Communicator {
  public:
   explicit ShmCommunicator(const ShmOptions& options) : options_(options) {
     if (options.size < 1 || options.size > kMaxRanks || options.rank < 0 || options.rank >= options.size)
-      fail(ErrorCode::usage, "rank {} of {}; accepted: 0 <= rank < size <= {}", options.rank, options.size, kMaxRanks);
+      fail(ErrorCode::usage, "rank {} of {}; accepted: 0 <= rank < size <= {}", options.rank, options.size,
+           kMaxRanks);
     fd_ = ::fcntl(options.memory_fd, F_DUPFD_CLOEXEC, 0);
-    if (fd_ < 0) fail(ErrorCode::internal, "descriptor {} is not the shared memory: {}", options.memory_fd, std::strerror(errno));
+    if (fd_ < 0)
+      fail(ErrorCode::internal, "descriptor {} is not the shared memory: {}", options.memory_fd,
+           std::strerror(errno));
     const size_t head = round_to_page(sizeof(ControlPage)) + static_cast<size_t>(size()) * kScratchBytes;
     reserve(head);
     std::byte* memory = map(0, head);
@@ -84,12 +99,14 @@ class ShmCommunicator final : public Communicator {
   }
 
   void all_gather(std::byte* buffer, std::span<const size_t> bounds) override {
-    ensure(bounds.size() == static_cast<size_t>(size()) + 1, "all_gather needs one bound more than there are ranks");
+    ensure(bounds.size() == static_cast<size_t>(size()) + 1,
+           "all_gather needs one bound more than there are ranks");
     if (in_arena(buffer)) return enter(kAllGather, bounds.back());
     size_t largest = 0;
     for (size_t r = 0; r + 1 < bounds.size(); ++r) largest = std::max(largest, bounds[r + 1] - bounds[r]);
     const auto part = [&](int r, size_t offset) {
-      const size_t first = std::min(bounds[static_cast<size_t>(r)] + offset, bounds[static_cast<size_t>(r) + 1]);
+      const size_t first =
+          std::min(bounds[static_cast<size_t>(r)] + offset, bounds[static_cast<size_t>(r) + 1]);
       return std::span(buffer + first, std::min(kScratchBytes, bounds[static_cast<size_t>(r) + 1] - first));
     };
     for (size_t offset = 0; offset < std::max<size_t>(largest, 1); offset += kScratchBytes) {
@@ -97,7 +114,8 @@ class ShmCommunicator final : public Communicator {
       std::memcpy(scratch(rank()), mine.data(), mine.size());
       enter(kAllGather, bounds.back());
       for (int r = 0; r < size(); ++r)
-        if (const auto theirs = part(r, offset); r != rank() && !theirs.empty()) std::memcpy(theirs.data(), scratch(r), theirs.size());
+        if (const auto theirs = part(r, offset); r != rank() && !theirs.empty())
+          std::memcpy(theirs.data(), scratch(r), theirs.size());
       enter(kAllGather, bounds.back());
     }
   }
@@ -105,11 +123,13 @@ class ShmCommunicator final : public Communicator {
   void all_reduce(std::span<double> values, Reduce op) override { reduce(values, op); }
   void all_reduce(std::span<float> values, Reduce op) override { reduce(values, op); }
 
-  void reduce_scatter(std::span<const float> values, std::span<const size_t> bounds, std::span<float> mine) override {
+  void reduce_scatter(std::span<const float> values, std::span<const size_t> bounds,
+                      std::span<float> mine) override {
     std::vector<float> all(values.begin(), values.end());
     reduce(std::span<float>(all), Reduce::sum, kReduceScatter);
     const auto r = static_cast<size_t>(rank());
-    std::copy(all.begin() + static_cast<std::ptrdiff_t>(bounds[r]), all.begin() + static_cast<std::ptrdiff_t>(bounds[r + 1]), mine.begin());
+    std::copy(all.begin() + static_cast<std::ptrdiff_t>(bounds[r]),
+              all.begin() + static_cast<std::ptrdiff_t>(bounds[r + 1]), mine.begin());
   }
 
   void all_to_all(const std::byte* send, std::byte* receive, size_t block_bytes) override {
@@ -117,10 +137,12 @@ class ShmCommunicator final : public Communicator {
     for (size_t offset = 0; offset < block_bytes; offset += piece) {
       const size_t count = std::min(piece, block_bytes - offset);
       for (int r = 0; r < size(); ++r)
-        std::memcpy(scratch(rank()) + static_cast<size_t>(r) * piece, send + static_cast<size_t>(r) * block_bytes + offset, count);
+        std::memcpy(scratch(rank()) + static_cast<size_t>(r) * piece,
+                    send + static_cast<size_t>(r) * block_bytes + offset, count);
       enter(kAllToAll, block_bytes);
       for (int r = 0; r < size(); ++r)
-        std::memcpy(receive + static_cast<size_t>(r) * block_bytes + offset, scratch(r) + static_cast<size_t>(rank()) * piece, count);
+        std::memcpy(receive + static_cast<size_t>(r) * block_bytes + offset,
+                    scratch(r) + static_cast<size_t>(rank()) * piece, count);
       enter(kAllToAll, block_bytes);
     }
   }
@@ -160,12 +182,14 @@ class ShmCommunicator final : public Communicator {
   // Takes the memory now: later there would be SIGBUS instead of an error.
   void reserve(size_t bytes) {
     while (::fallocate(fd_, 0, 0, static_cast<off_t>(bytes)) != 0)
-      if (errno != EINTR) fail(ErrorCode::retry, "no room for {} bytes of shared memory: {}", bytes, std::strerror(errno));
+      if (errno != EINTR)
+        fail(ErrorCode::retry, "no room for {} bytes of shared memory: {}", bytes, std::strerror(errno));
   }
 
   std::byte* map(off_t offset, size_t bytes) {
     void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, offset);
-    if (memory == MAP_FAILED) fail(ErrorCode::retry, "cannot map {} bytes of shared memory: {}", bytes, std::strerror(errno));
+    if (memory == MAP_FAILED)
+      fail(ErrorCode::retry, "cannot map {} bytes of shared memory: {}", bytes, std::strerror(errno));
     pieces_.emplace_back(static_cast<std::byte*>(memory), bytes);
     return static_cast<std::byte*>(memory);
   }
@@ -219,8 +243,9 @@ class ShmCommunicator final : public Communicator {
       const uint32_t theirs = page_->ranks[r].operation.load(std::memory_order_relaxed);
       const uint64_t their_bytes = page_->ranks[r].bytes.load(std::memory_order_relaxed);
       if (theirs == operation && their_bytes == bytes) continue;
-      const std::string reason = fmt::format("collective #{}: rank {} calls {} of {} bytes, rank {} calls {} of {}", phase, rank(),
-                                             kNames[operation], bytes, r, kNames[theirs], their_bytes);
+      const std::string reason =
+          fmt::format("collective #{}: rank {} calls {} of {} bytes, rank {} calls {} of {}", phase, rank(),
+                      kNames[operation], bytes, r, kNames[theirs], their_bytes);
       abort(reason);
       throw Error(ErrorCode::internal, reason);
     }
@@ -255,12 +280,15 @@ class ShmCommunicator final : public Communicator {
       const int pid = slot.pid.load();
       if (slot.arrived.load(std::memory_order_acquire) > phase) continue;
       const char state = pid == 0 || pid == ::getpid() ? 'R' : process_state(pid);
-      if (page_->phase.load(std::memory_order_acquire) > phase || slot.arrived.load(std::memory_order_acquire) > phase) continue;
+      if (page_->phase.load(std::memory_order_acquire) > phase ||
+          slot.arrived.load(std::memory_order_acquire) > phase)
+        continue;
       if (state == '\0' || state == 'Z' || state == 'X')
-        give_up(fmt::format("rank {} (pid {}) is gone; the others wait in {} #{}", r, pid, kNames[operation], phase));
+        give_up(fmt::format("rank {} (pid {}) is gone; the others wait in {} #{}", r, pid, kNames[operation],
+                            phase));
       if (waited > options_.deadline_seconds)
-        give_up(fmt::format("rank {} did not reach {} #{} within {} s (pid {}, state {})", r, kNames[operation], phase,
-                            options_.deadline_seconds, pid, state));
+        give_up(fmt::format("rank {} did not reach {} #{} within {} s (pid {}, state {})", r,
+                            kNames[operation], phase, options_.deadline_seconds, pid, state));
     }
   }
 

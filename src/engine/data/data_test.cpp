@@ -1,0 +1,155 @@
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <numeric>
+#include <set>
+
+#include "common/base/error.h"
+#include "common/base/file.h"
+#include "common/formats/safetensors.h"
+#include "engine/data/activation_set.h"
+#include "engine/data/batch_loader.h"
+#include "engine/data/order.h"
+
+namespace saemill {
+namespace {
+
+class Data : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) / ("saemill_data_" + std::to_string(::getpid()));
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  template <typename T>
+  void shard(const std::string& name, const std::string& dtype, const std::vector<int64_t>& shape, const std::vector<T>& values,
+             const std::string& tensor = "activations") {
+    write_safetensors(real_file_system(), folder_ / name,
+                      {{tensor, dtype, shape, [&](const auto& sink) { sink(std::as_bytes(std::span(values))); }}}, {{"hook", "h"}});
+  }
+  std::vector<float> row(const ActivationSet& set, int64_t r, float scale = 1) {
+    std::vector<float> out(static_cast<size_t>(set.d_in()));
+    set.read(r, scale, out);
+    return out;
+  }
+  template <typename Work>
+  void expect_error(Work&& work, const std::string& text) {
+    try {
+      work();
+      ADD_FAILURE() << "no error: " << text;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::bad_data);
+      EXPECT_NE(std::string(error.what()).find(text), std::string::npos) << error.what();
+    }
+  }
+  fs::path folder_;
+};
+
+TEST_F(Data, FormatsAndShapes) {
+  shard<float>("f32.safetensors", "F32", {2, 2}, {1.5f, -2, 3, 4});
+  shard<uint16_t>("f16.safetensors", "F16", {1, 2, 2}, {0x3e00, 0xc000, 0x0001, 0x7bff});
+  shard<uint16_t>("bf16.safetensors", "BF16", {2, 2}, {0x3fc0, 0xc000, 0x4040, 0x4080});
+  EXPECT_EQ(row(*ActivationSet::open(folder_ / "f32.safetensors", ""), 0), (std::vector<float>{1.5f, -2}));
+  const auto half = ActivationSet::open(folder_ / "f16.safetensors", "activations");
+  EXPECT_EQ(half->rows(), 2);
+  EXPECT_EQ(row(*half, 0), (std::vector<float>{1.5f, -2}));
+  EXPECT_EQ(row(*half, 1), (std::vector<float>{0x1.0p-24f, 65504}));
+  EXPECT_EQ(row(*ActivationSet::open(folder_ / "bf16.safetensors", ""), 1, 2), (std::vector<float>{6, 8}));
+  EXPECT_EQ(half->metadata().at("hook"), "h");
+  std::ofstream npy(folder_ / "x.npy", std::ios::binary);
+  const std::string dict = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }";  // leaves the data unaligned
+  npy << "\x93NUMPY" << '\x01' << '\0' << static_cast<char>(dict.size()) << '\0' << dict;
+  const float values[] = {7, 8};
+  npy.write(reinterpret_cast<const char*>(values), 8);
+  npy.close();
+  EXPECT_EQ(row(*ActivationSet::open(folder_ / "x.npy", ""), 0), (std::vector<float>{7, 8}));
+}
+
+TEST_F(Data, FolderInNameOrder) {
+  shard<float>("b.safetensors", "F32", {1, 1}, {2});
+  shard<float>("a.safetensors", "F32", {2, 1}, {0, 1});
+  const auto set = ActivationSet::open(folder_, "");
+  for (int64_t r = 0; r < 3; ++r) EXPECT_EQ(row(*set, r)[0], static_cast<float>(r));
+  EXPECT_EQ(set->files(), 2);
+}
+
+TEST_F(Data, WhatIsRefused) {
+  expect_error([&] { ActivationSet::open(folder_, ""); }, "holds no shard");
+  expect_error([&] { ActivationSet::open(folder_ / "none", ""); }, "no such file");
+  shard<float>("a.safetensors", "F32", {1, 2}, {0, 1});
+  expect_error([&] { ActivationSet::open(folder_, "other"); }, "activations");
+  shard<float>("b.safetensors", "F32", {1, 3}, {0, 1, 2});
+  expect_error([&] { ActivationSet::open(folder_, ""); }, "b.safetensors");
+  fs::remove(folder_ / "b.safetensors");
+  shard<int64_t>("b.safetensors", "I64", {1, 2}, {0, 1});
+  expect_error([&] { ActivationSet::open(folder_, ""); }, "I64");
+}
+
+TEST_F(Data, BadRowsAreFoundWhenRead) {
+  shard<float>("a.safetensors", "F32", {3, 2}, {0, 1, 2, std::nanf(""), 4, 5});
+  const auto set = ActivationSet::open(folder_, "");
+  EXPECT_EQ(row(*set, 0)[1], 1);
+  expect_error([&] { row(*set, 1); }, "row 1, column 1");
+  fs::resize_file(folder_ / "a.safetensors", fs::file_size(folder_ / "a.safetensors") - 4);
+  expect_error([&] { row(*set, 2); }, "a.safetensors");
+}
+
+TEST(Order, IsAPermutationOfEachEpoch) {
+  for (int64_t rows = 1; rows <= 300; ++rows)
+    for (int64_t epoch = 0; epoch < 3; ++epoch) {
+      std::set<int64_t> seen;
+      for (int64_t p = 0; p < rows; ++p) seen.insert(row_at(epoch * rows + p, rows, 5));
+      ASSERT_EQ(static_cast<int64_t>(seen.size()), rows);
+      ASSERT_EQ(*seen.rbegin(), rows - 1);
+    }
+}
+
+TEST(Order, IsMixedAndDependsOnSeedAndEpoch) {
+  constexpr int64_t kRows = 10000;
+  int64_t ascending = 0, same_seed = 0, same_epoch = 0;
+  for (int64_t p = 0; p + 1 < kRows; ++p) {
+    ascending += row_at(p + 1, kRows, 1) > row_at(p, kRows, 1);
+    same_seed += row_at(p, kRows, 1) == row_at(p, kRows, 2);
+    same_epoch += row_at(p, kRows, 1) == row_at(p + kRows, kRows, 1);
+  }
+  EXPECT_NEAR(static_cast<double>(ascending), kRows / 2.0, kRows / 20.0);
+  EXPECT_LT(same_seed, 20);
+  EXPECT_LT(same_epoch, 20);
+}
+
+TEST_F(Data, LoaderEqualsDirectReadingAtAnySplitAndStart) {
+  std::vector<float> values(50);
+  std::iota(values.begin(), values.end(), 0.0f);
+  shard<float>("a.safetensors", "F32", {25, 2}, values);
+  const auto set = ActivationSet::open(folder_, "");
+  for (const int64_t first_step : {0, 3})
+    for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 10}, {0, 4}, {4, 10}, {10, 10}}) {
+      std::vector<float> memory(2 * 20);
+      BatchLoader loader(set, {9, 10, first, last, first_step, 8, 0.5f}, {std::span(memory).first(20), std::span(memory).last(20)});
+      for (int64_t step = first_step; step < 8; ++step) {
+        const auto batch = loader.next();
+        ASSERT_EQ(batch.size(), static_cast<size_t>(2 * (last - first)));
+        for (int64_t r = first; r < last; ++r)
+          ASSERT_EQ(batch[static_cast<size_t>(2 * (r - first))], 0.5f * static_cast<float>(2 * row_at(step * 10 + r, 25, 9)));
+      }
+    }
+}
+
+TEST_F(Data, LoaderReportsErrorsInOrder) {
+  shard<float>("a.safetensors", "F32", {4, 1}, {0, 1, 2, 3});
+  const auto set = ActivationSet::open(folder_, "");
+  std::vector<float> memory(8);
+  BatchLoader loader(set, {0, 4, 0, 4, 0, 100, 1}, {std::span(memory).first(4), std::span(memory).last(4)});
+  loader.next();
+  fs::resize_file(folder_ / "a.safetensors", 20);
+  expect_error([&] { for (int i = 0; i < 5; ++i) loader.next(); }, "a.safetensors");
+}
+
+}  // namespace
+}  // namespace saemill

@@ -1,0 +1,225 @@
+// The real programs on real activations: results that do not depend on the number of ranks, and runs that are not lost.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+using Words = std::vector<std::string>;
+
+const std::string kBin = SAEMILL_BIN_DIR;
+const std::string kSource = SAEMILL_SOURCE_DIR;
+
+std::string read(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+pid_t start(const Words& words, const fs::path& output) {
+  const pid_t pid = ::fork();
+  if (pid != 0) return pid;
+  if (!std::freopen(output.c_str(), "a", stdout) || !std::freopen(output.c_str(), "a", stderr)) ::_exit(99);
+  std::vector<char*> argv;
+  for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  ::execv(argv[0], argv.data());
+  ::_exit(98);
+}
+
+int finish(pid_t pid) {
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+class Train : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) / ("saemill_train_" + std::to_string(::getpid()));
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  Words command(const std::string& run, int ranks, const Words& more = {}) {
+    std::string devices;
+    for (int r = 0; r < ranks; ++r) devices += (r ? ",cpu:" : "cpu:") + std::to_string(r);
+    Words words{kBin + "/saemill", "train", kSource + "/examples/shakespeare.toml", "--progress", "none", "--devices", devices,
+                "--out", folder_ / run, "--set", "activations.path=" + kSource + "/examples/activations"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  int train(const std::string& run, int ranks, const Words& more = {}) { return finish(start(command(run, ranks, more), log())); }
+  fs::path log() const { return folder_ / "log"; }
+  std::string weights(const std::string& run) { return read(folder_ / run / "sae" / "sae_weights.safetensors"); }
+  bool saved(const std::string& run, const std::string& step) {
+    return fs::exists(folder_ / run / "checkpoints" / step / "manifest.json");
+  }
+  void wait_for(const std::function<bool()>& condition) {
+    for (int i = 0; i < 600 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    ASSERT_TRUE(condition());
+  }
+  pid_t pid_of(const std::string& run, size_t rank) {
+    const auto status = Json::parse(read(folder_ / run / "status.json"), nullptr, false);
+    if (!status.is_object() || !status.contains("ranks") || status["ranks"].size() <= rank) return 0;
+    return status["ranks"][rank].value("pid", 0);
+  }
+  fs::path folder_;
+};
+
+class SameBytes : public Train, public testing::WithParamInterface<std::tuple<const char*, const char*>> {};
+
+TEST_P(SameBytes, AtEveryNumberOfRanks) {
+  const auto [architecture, dtype] = GetParam();
+  const Words settings{"--set", "train.steps=200", "--set", std::string("sae.architecture=") + architecture, "--set",
+                       std::string("train.dtype=") + dtype};
+  std::string first;
+  for (const int ranks : {1, 2, 3, 4, 8}) {
+    const std::string run = "n" + std::to_string(ranks);
+    const int code = train(run, ranks, settings);
+    if (code == 78 && read(log()).find("oneDNN has no") != std::string::npos) GTEST_SKIP() << "this CPU has no bf16 products";
+    ASSERT_EQ(code, 0) << read(log());
+    const std::string bytes = weights(run) + read(folder_ / run / "sae" / "cfg.json");
+    ASSERT_GT(bytes.size(), 1000u);
+    if (ranks == 1) first = bytes;
+    EXPECT_TRUE(bytes == first) << ranks << " ranks give other bytes";
+    fs::remove_all(folder_ / run);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SameBytes,
+                         testing::Combine(testing::Values("topk", "relu"), testing::Values("f32", "bf16")),
+                         [](const auto& p) { return std::string(std::get<0>(p.param)) + "_" + std::get<1>(p.param); });
+
+// What must not change results: micro-batches. What must: everything else here.
+TEST_F(Train, OptionsHaveTheirEffect) {
+  const Words base{"--set", "train.steps=30", "--set", "train.dtype=f32"};
+  const auto with = [&](const std::string& run, const Words& more) {
+    Words all = base;
+    all.insert(all.end(), more.begin(), more.end());
+    EXPECT_EQ(train(run, 1, all), 0) << read(log());
+    return weights(run);
+  };
+  const std::string plain = with("plain", {});
+  EXPECT_TRUE(with("micro", {"--set", "train.micro_batch_size=256"}) == plain);
+  EXPECT_TRUE(with("loose_clip", {"--set", "train.clip_norm=1e30"}) == plain);
+  int i = 0;
+  for (const char* option :
+       {"train.clip_norm=0.01", "train.seed=1", "train.lr_warmup_steps=10", "train.lr_schedule=linear", "train.lr_schedule=cosine",
+        "train.beta1=0.5", "train.beta2=0.9", "train.epsilon=0.1", "sae.unit_norm_decoder=false", "sae.decoder_bias_init=mean",
+        "sae.decoder_bias_init=zeros", "sae.k=16", "activations.normalize=expected_average_only_in", "activations.normalize=mean_square",
+        "sae.dead_after=4096", "train.lr=1e-3", "train.batch_size=1000"})
+    EXPECT_FALSE(with("o" + std::to_string(i++), {"--set", option}) == plain) << option;
+  const std::string aux = with("aux", {"--set", "sae.dead_after=4096"});
+  EXPECT_FALSE(with("aux_k", {"--set", "sae.dead_after=4096", "--set", "sae.aux_k=8"}) == aux);
+  EXPECT_FALSE(with("aux_off", {"--set", "sae.dead_after=4096", "--set", "sae.aux_k=0"}) == aux);
+  EXPECT_FALSE(with("aux_coefficient", {"--set", "sae.dead_after=4096", "--set", "sae.aux_coefficient=1"}) == aux);
+  const Words relu{"--set", "sae.architecture=relu"};
+  const std::string relu_plain = with("relu", relu);
+  EXPECT_TRUE(with("relu_micro", {"--set", "sae.architecture=relu", "--set", "train.micro_batch_size=256"}) == relu_plain);
+  EXPECT_FALSE(with("l1", {"--set", "sae.architecture=relu", "--set", "sae.l1_coefficient=1"}) == relu_plain);
+  EXPECT_FALSE(with("l1_warmup", {"--set", "sae.architecture=relu", "--set", "train.sparsity_warmup_steps=20"}) == relu_plain);
+}
+
+// Auxiliary codes, clipping, micro-batches and a ragged last tile, over ranks.
+TEST_F(Train, SameBytesWithEverythingOn) {
+  const Words settings{"--set", "train.steps=40", "--set", "sae.dead_after=5000", "--set", "train.clip_norm=1", "--set",
+                       "train.batch_size=1000", "--set", "sae.d_sae=1000"};
+  ASSERT_EQ(train("one", 1, settings), 0) << read(log());
+  ASSERT_EQ(train("three", 3, settings), 0) << read(log());
+  EXPECT_TRUE(weights("one") == weights("three"));
+  const Words micro{"--set", "train.steps=40", "--set", "sae.dead_after=5000", "--set", "train.micro_batch_size=512"};
+  ASSERT_EQ(train("micro2", 2, micro), 0) << read(log());
+  ASSERT_EQ(train("whole", 1, {"--set", "train.steps=40", "--set", "sae.dead_after=5000"}), 0) << read(log());
+  EXPECT_TRUE(weights("micro2") == weights("whole"));
+}
+
+TEST_F(Train, KilledRankEndsTheJobAndResumeLosesNothing) {
+  const Words settings{"--set", "train.steps=400", "--set", "checkpoint.every_steps=50"};
+  ASSERT_EQ(train("undisturbed", 1, settings), 0) << read(log());
+  const pid_t job = start(command("killed", 2, settings), log());
+  wait_for([&] { return saved("killed", "step-00000050"); });
+  wait_for([&] { return pid_of("killed", 1) > 0; });
+  const pid_t victim = pid_of("killed", 1), other = pid_of("killed", 0);
+  ::kill(victim, SIGKILL);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(finish(job), 75);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+  EXPECT_FALSE(fs::exists("/proc/" + std::to_string(other)));
+  EXPECT_NE(read(log()).find("rank 1"), std::string::npos) << read(log());
+  Words again = settings;
+  again.push_back("--resume");
+  EXPECT_EQ(train("killed", 3, again), 0) << read(log());
+  EXPECT_TRUE(weights("killed") == weights("undisturbed"));
+  int64_t seq = 0;
+  std::ifstream events(folder_ / "killed" / "events.jsonl");
+  for (std::string line; std::getline(events, line);) EXPECT_EQ(Json::parse(line)["seq"], ++seq);
+}
+
+TEST_F(Train, StoppedRankIsFoundByItsDeadline) {
+  const pid_t job = start(command("stopped", 2, {"--set", "train.steps=100000", "--deadline", "2"}), log());
+  wait_for([&] { return pid_of("stopped", 1) > 0; });
+  ::kill(pid_of("stopped", 1), SIGSTOP);
+  EXPECT_EQ(finish(job), 75);
+  EXPECT_NE(read(log()).find("rank 1"), std::string::npos) << read(log());
+}
+
+TEST_F(Train, InterruptSavesAndResumeGoesOn) {
+  const Words settings{"--set", "train.steps=500", "--set", "checkpoint.every_steps=0"};
+  const pid_t job = start(command("paused", 2, settings), log());
+  wait_for([&] { return read(folder_ / "paused" / "events.jsonl").find("\"metrics\"") != std::string::npos; });
+  ::kill(job, SIGINT);
+  EXPECT_EQ(finish(job), 130);
+  EXPECT_FALSE(fs::is_empty(folder_ / "paused" / "checkpoints"));
+  Words again = settings;
+  again.push_back("--resume");
+  EXPECT_EQ(train("paused", 1, again), 0) << read(log());
+  ASSERT_EQ(train("whole", 1, settings), 0) << read(log());
+  EXPECT_TRUE(weights("paused") == weights("whole"));
+  EXPECT_EQ(train("paused", 1, again), 0);  // finished: nothing changes
+  Words other = again;
+  other.insert(other.end(), {"--set", "train.seed=3"});
+  EXPECT_EQ(train("paused", 1, other), 78);
+  EXPECT_NE(read(log()).find("train.seed"), std::string::npos);
+}
+
+TEST_F(Train, FinishEarlyExports) {
+  const pid_t job = start(command("early", 1, {"--set", "train.steps=1000000"}), log());
+  wait_for([&] { return read(folder_ / "early" / "events.jsonl").find("\"metrics\"") != std::string::npos; });
+  ::kill(job, SIGUSR2);
+  EXPECT_EQ(finish(job), 0) << read(log());
+  EXPECT_TRUE(fs::exists(folder_ / "early" / "sae" / "cfg.json"));
+}
+
+TEST_F(Train, DamagedNewestCheckpointFallsBackToTheOneBefore) {
+  const Words settings{"--set", "train.steps=100", "--set", "checkpoint.every_steps=50"};
+  ASSERT_EQ(train("run", 1, settings), 0) << read(log());
+  const std::string before = weights("run");
+  fs::remove_all(folder_ / "run" / "sae");
+  fs::remove(folder_ / "run" / "exit.json");
+  for (const auto& entry : fs::directory_iterator(folder_ / "run" / "checkpoints" / "step-00000100"))
+    if (entry.path().filename().string().starts_with("rows")) fs::resize_file(entry.path(), 1000);
+  Words again = settings;
+  again.push_back("--resume");
+  EXPECT_EQ(train("run", 2, again), 0) << read(log());
+  EXPECT_NE(read(log()).find("step-00000100"), std::string::npos) << read(log());
+  EXPECT_TRUE(weights("run") == before);
+}
+
+TEST_F(Train, BadDataIsNamed) {
+  fs::create_directories(folder_ / "empty");
+  EXPECT_EQ(train("bad", 1, {"--set", "activations.path=" + (folder_ / "empty").string()}), 65);
+  EXPECT_NE(read(log()).find("holds no shard"), std::string::npos) << read(log());
+}
+
+}  // namespace
