@@ -15,13 +15,21 @@
 
 namespace saemill {
 
+// The active slots of one latent, in batch order.
+struct Segment {
+  std::vector<int32_t> rows;
+  std::vector<float> z, g;
+  int64_t count = 0;
+};
+
 // What one thread needs. Grown on first use, then kept.
 struct ThreadScratch {
-  std::vector<float> tile, tile2, row, row2, row3, grad_enc, grad_dec, z, g;
+  std::vector<float> tile, tile2, row, row2, row3, grad_enc, grad_dec;
   std::vector<std::byte> low, low2, gemm;
-  std::vector<int32_t> rows, candidate_index;
+  std::vector<int32_t> candidate_index;
   std::vector<float> candidate_value;
   std::vector<uint64_t> keys;
+  Segment segment, aux_segment;
   std::vector<SelectState> states;
   std::vector<uint8_t> fired;
 };
@@ -88,8 +96,12 @@ class CpuBackend final : public Backend {
   bool select_rows(const SelectTask& task, int64_t first_tile, int64_t last_tile, ThreadScratch& scratch);
   void decode_block(const DecodeTask& task, int64_t block, ThreadScratch& scratch);
   void dense_forward_tile(const DenseForwardTask& task, int64_t tile, ThreadScratch& scratch);
-  void gather_segment(const Codes& codes, const LatentIndex& by_latent, int64_t latent,
-                      ThreadScratch& scratch, int64_t& count) const;
+  static void gather_segment(const Codes& codes, const LatentIndex& by_latent, int64_t latent,
+                             Segment& segment);
+  // Adds the gradients of latent task.first + latent from the codes; returns that of the encoder bias, from
+  // `bias` on.
+  float add_code_gradient(const LatentTask& task, int64_t latent, float* enc, float* dec, float bias,
+                          ThreadScratch& scratch) const;
   void dense_chunk_gradient(const LatentTask& task, int64_t chunk, float* enc, float* dec, float* bias,
                             ThreadScratch& scratch);
   void pack_chunk(const SaeViews& sae, const PackedViews& packed, int64_t chunk, ThreadScratch& scratch);

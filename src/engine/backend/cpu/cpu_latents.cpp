@@ -12,19 +12,47 @@ AdamConstants adam_constants(const AdamStep& step, double clip_factor);
 
 template <typename Low>
 void CpuBackend<Low>::gather_segment(const Codes& codes, const LatentIndex& by_latent, int64_t latent,
-                                     ThreadScratch& scratch, int64_t& count) const {
+                                     Segment& segment) {
   const int64_t* offsets = by_latent.offsets.as<int64_t>() + latent;
   const int32_t* positions = by_latent.positions.as<int32_t>() + offsets[0];
-  count = offsets[1] - offsets[0];
-  int32_t* rows = grow(scratch.rows, count);
-  float* z = grow(scratch.z, count);
-  float* g = grow(scratch.g, count);
+  segment.count = offsets[1] - offsets[0];
+  int32_t* rows = grow(segment.rows, segment.count);
+  float* z = grow(segment.z, segment.count);
+  float* g = grow(segment.g, segment.count);
   const auto k = static_cast<int32_t>(codes.index.cols);
-  for (int64_t p = 0; p < count; ++p) {
+  for (int64_t p = 0; p < segment.count; ++p) {
     rows[p] = positions[p] / k;
     z[p] = codes.value.as<float>()[positions[p]];
     g[p] = codes.grad.as<float>()[positions[p]];
   }
+}
+
+// The auxiliary slots of a tile of activations follow the tile's own: an order that a cut into micro-batches,
+// which are whole tiles, does not change.
+template <typename Low>
+float CpuBackend<Low>::add_code_gradient(const LatentTask& task, int64_t latent, float* enc, float* dec,
+                                         float bias, ThreadScratch& scratch) const {
+  Segment &own = scratch.segment, &aux = scratch.aux_segment;
+  gather_segment(task.codes, task.by_latent, latent, own);
+  aux.count = 0;
+  if (task.aux.index) gather_segment(task.aux, task.aux_by_latent, latent, aux);
+  const auto add_until = [&](const Segment& segment, const View& residual, int64_t& at, int64_t end_row) {
+    const int64_t first = at;
+    for (; at < segment.count && segment.rows[static_cast<size_t>(at)] < end_row; ++at)
+      bias += segment.g[static_cast<size_t>(at)];
+    if (at > first)
+      low_.accumulate(dec, enc, n_, residual.as<Low>(), task.centered.as<Low>(), at - first,
+                      segment.rows.data() + first, segment.z.data() + first, segment.g.data() + first);
+  };
+  int64_t own_at = 0, aux_at = 0;
+  while (aux_at < aux.count) {
+    const int64_t aux_row = aux.rows[static_cast<size_t>(aux_at)];
+    const int64_t end_row = (aux_row / kRowTile + 1) * kRowTile;
+    add_until(own, task.residual, own_at, end_row);
+    add_until(aux, task.aux_residual, aux_at, end_row);
+  }
+  add_until(own, task.residual, own_at, task.rows);
+  return bias;
 }
 
 template <typename Low>
@@ -82,18 +110,9 @@ void CpuBackend<Low>::do_update_latents(const LatentTask& task) {
         std::fill_n(enc, n_, 0.0f);
         std::fill_n(dec, n_, 0.0f);
       }
-      const auto add = [&](const Codes& codes, const LatentIndex& by_latent, const View& residual) {
-        int64_t count = 0;
-        gather_segment(codes, by_latent, latent, scratch, count);
-        low_.accumulate(dec, enc, n_, residual.as<Low>(), task.centered.as<Low>(), count, scratch.rows.data(),
-                        scratch.z.data(), scratch.g.data());
-        for (int64_t p = 0; p < count; ++p) bias += scratch.g[static_cast<size_t>(p)];
-        return count;
-      };
       if (task.add_batch) {
-        const bool fired = add(task.codes, task.by_latent, task.residual) > 0;
-        if (fired && task.last_fired) task.last_fired.as<int64_t>()[j] = task.now;
-        if (task.aux.index) add(task.aux, task.aux_by_latent, task.aux_residual);
+        bias = add_code_gradient(task, latent, enc, dec, bias, scratch);
+        if (scratch.segment.count > 0 && task.last_fired) task.last_fired.as<int64_t>()[j] = task.now;
       }
       finish_latent(task, j, enc, dec, bias);
     }
