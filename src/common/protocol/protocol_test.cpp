@@ -17,7 +17,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-Json minimal() { return {{"activations", {{"path", "x"}}}, {"train", {{"steps", 10}}}}; }
+Json minimal() {
+  return {{"activations", {{"path", "x"}}}, {"train", {{"steps", 10}}}};
+}
 
 Json with(const std::string& key, const Json& value) {
   Json tree = minimal();
@@ -126,7 +128,8 @@ TEST(MetricCatalog, NamesAreUnique) {
 }
 
 TEST(EventLog, GoesOnAfterAHalfLine) {
-  const fs::path path = fs::path(testing::TempDir()) / ("saemill_events_" + std::to_string(::getpid()) + ".jsonl");
+  const fs::path path =
+      fs::path(testing::TempDir()) / ("saemill_events_" + std::to_string(::getpid()) + ".jsonl");
   fs::remove(path);
   {
     EventLog log(path);

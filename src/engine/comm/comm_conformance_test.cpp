@@ -1,4 +1,5 @@
-// One table for every communicator, with ranks as threads; and what happens when ranks disagree, stop or die, with ranks as processes.
+// One table for every communicator, with ranks as threads; and what happens when ranks disagree, stop or die,
+// with ranks as processes.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -16,8 +17,10 @@
 namespace saemill {
 namespace {
 
-// Runs the body on every rank; size 0 stands for the self communicator. Returns each rank's error, "" for none.
-std::vector<std::string> on_ranks(int size, const std::function<void(Communicator&)>& body, double deadline = 20) {
+// Runs the body on every rank; size 0 stands for the self communicator. Returns each rank's error, "" for
+// none.
+std::vector<std::string> on_ranks(int size, const std::function<void(Communicator&)>& body,
+                                  double deadline = 20) {
   const int ranks = size == 0 ? 1 : size;
   const int fd = ::memfd_create("saemill-test", MFD_CLOEXEC);
   std::vector<std::string> errors(static_cast<size_t>(ranks));
@@ -25,7 +28,8 @@ std::vector<std::string> on_ranks(int size, const std::function<void(Communicato
   for (int r = 0; r < ranks; ++r)
     threads.emplace_back([&, r] {
       try {
-        const auto comm = size == 0 ? make_self_communicator() : make_shm_communicator({fd, r, ranks, deadline});
+        const auto comm =
+            size == 0 ? make_self_communicator() : make_shm_communicator({fd, r, ranks, deadline});
         body(*comm);
       } catch (const std::exception& error) {
         errors[static_cast<size_t>(r)] = error.what();
@@ -46,7 +50,8 @@ TEST_P(Conformance, AllGatherRagged) {
   for (const bool arena : {true, false})
     expect_none(on_ranks(GetParam(), [&](Communicator& comm) {
       std::vector<size_t> bounds{0};
-      for (int r = 0; r < comm.size(); ++r) bounds.push_back(bounds.back() + static_cast<size_t>(r == 1 ? 0 : 5'000'000 * (r % 2) + 7));
+      for (int r = 0; r < comm.size(); ++r)
+        bounds.push_back(bounds.back() + static_cast<size_t>(r == 1 ? 0 : 5'000'000 * (r % 2) + 7));
       std::vector<std::byte> own(bounds.back());
       std::byte* buffer = arena ? comm.allocate(bounds.back()) : own.data();
       const auto me = static_cast<size_t>(comm.rank());
@@ -86,7 +91,8 @@ TEST_P(Conformance, ScatterExchangeBroadcast) {
     for (const float value : mine) ASSERT_EQ(value, 1.5f * static_cast<float>(ranks));
     std::vector<uint64_t> send(ranks), receive(ranks);
     for (size_t r = 0; r < ranks; ++r) send[r] = 100 * me + r;
-    comm.all_to_all(reinterpret_cast<std::byte*>(send.data()), reinterpret_cast<std::byte*>(receive.data()), 8);
+    comm.all_to_all(reinterpret_cast<std::byte*>(send.data()), reinterpret_cast<std::byte*>(receive.data()),
+                    8);
     for (size_t r = 0; r < ranks; ++r) ASSERT_EQ(receive[r], 100 * r + me);
     std::vector<uint8_t> big(9'000'000, me == 0 ? uint8_t{7} : uint8_t{0});
     comm.broadcast(reinterpret_cast<std::byte*>(big.data()), big.size(), 0);
@@ -94,8 +100,9 @@ TEST_P(Conformance, ScatterExchangeBroadcast) {
   }));
 }
 
-INSTANTIATE_TEST_SUITE_P(Communicators, Conformance, testing::Values(0, 1, 2, 3, 4),
-                         [](const auto& p) { return p.param == 0 ? std::string("self") : "shm" + std::to_string(p.param); });
+INSTANTIATE_TEST_SUITE_P(Communicators, Conformance, testing::Values(0, 1, 2, 3, 4), [](const auto& p) {
+  return p.param == 0 ? std::string("self") : "shm" + std::to_string(p.param);
+});
 
 TEST(ShmFailure, ArenaIsSharedAndZeroed) {
   expect_none(on_ranks(3, [](Communicator& comm) {

@@ -28,10 +28,12 @@ class Data : public testing::Test {
   void TearDown() override { fs::remove_all(folder_); }
 
   template <typename T>
-  void shard(const std::string& name, const std::string& dtype, const std::vector<int64_t>& shape, const std::vector<T>& values,
-             const std::string& tensor = "activations") {
-    write_safetensors(real_file_system(), folder_ / name,
-                      {{tensor, dtype, shape, [&](const auto& sink) { sink(std::as_bytes(std::span(values))); }}}, {{"hook", "h"}});
+  void shard(const std::string& name, const std::string& dtype, const std::vector<int64_t>& shape,
+             const std::vector<T>& values, const std::string& tensor = "activations") {
+    write_safetensors(
+        real_file_system(), folder_ / name,
+        {{tensor, dtype, shape, [&](const auto& sink) { sink(std::as_bytes(std::span(values))); }}},
+        {{"hook", "h"}});
   }
   std::vector<float> row(const ActivationSet& set, int64_t r, float scale = 1) {
     std::vector<float> out(static_cast<size_t>(set.d_in()));
@@ -63,7 +65,8 @@ TEST_F(Data, FormatsAndShapes) {
   EXPECT_EQ(row(*ActivationSet::open(folder_ / "bf16.safetensors", ""), 1, 2), (std::vector<float>{6, 8}));
   EXPECT_EQ(half->metadata().at("hook"), "h");
   std::ofstream npy(folder_ / "x.npy", std::ios::binary);
-  const std::string dict = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }";  // leaves the data unaligned
+  const std::string dict =
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }";  // leaves the data unaligned
   npy << "\x93NUMPY" << '\x01' << '\0' << static_cast<char>(dict.size()) << '\0' << dict;
   const float values[] = {7, 8};
   npy.write(reinterpret_cast<const char*>(values), 8);
@@ -131,12 +134,14 @@ TEST_F(Data, LoaderEqualsDirectReadingAtAnySplitAndStart) {
   for (const int64_t first_step : {0, 3})
     for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 10}, {0, 4}, {4, 10}, {10, 10}}) {
       std::vector<float> memory(2 * 20);
-      BatchLoader loader(set, {9, 10, first, last, first_step, 8, 0.5f}, {std::span(memory).first(20), std::span(memory).last(20)});
+      BatchLoader loader(set, {9, 10, first, last, first_step, 8, 0.5f},
+                         {std::span(memory).first(20), std::span(memory).last(20)});
       for (int64_t step = first_step; step < 8; ++step) {
         const auto batch = loader.next();
         ASSERT_EQ(batch.size(), static_cast<size_t>(2 * (last - first)));
         for (int64_t r = first; r < last; ++r)
-          ASSERT_EQ(batch[static_cast<size_t>(2 * (r - first))], 0.5f * static_cast<float>(2 * row_at(step * 10 + r, 25, 9)));
+          ASSERT_EQ(batch[static_cast<size_t>(2 * (r - first))],
+                    0.5f * static_cast<float>(2 * row_at(step * 10 + r, 25, 9)));
       }
     }
 }
@@ -148,7 +153,11 @@ TEST_F(Data, LoaderReportsErrorsInOrder) {
   BatchLoader loader(set, {0, 4, 0, 4, 0, 100, 1}, {std::span(memory).first(4), std::span(memory).last(4)});
   loader.next();
   fs::resize_file(folder_ / "a.safetensors", 20);
-  expect_error([&] { for (int i = 0; i < 5; ++i) loader.next(); }, "a.safetensors");
+  expect_error(
+      [&] {
+        for (int i = 0; i < 5; ++i) loader.next();
+      },
+      "a.safetensors");
 }
 
 }  // namespace
