@@ -27,7 +27,7 @@ RESERVED = {
     r"#include <immintrin\.h>": ["src/engine/backend/cpu"],
     r"#include <omp\.h>": ["src/engine/backend/cpu", "apps"],
     r"#include <dlfcn\.h>": ["src/control/monitor", "src/engine/comm"],
-    r"\bgetenv\(|\bstd::cout\b|[^n]printf\(|[^_:.\w]exit\(": ["apps", "tests", "bench"],
+    r"\bgetenv\(|\bstd::cout\b|(?<!\w)f?printf\(|(?<![\w:.])exit\(": ["apps", "tests", "bench"],
 }
 
 
