@@ -246,6 +246,19 @@ TEST_F(Train, DamagedNewestCheckpointFallsBackToTheOneBefore) {
   EXPECT_TRUE(weights("run") == before);
 }
 
+// Checkpoints are larger than any file may become here; the SAE is not.
+TEST_F(Train, FullDiskCostsCheckpointsAndNotTheRun) {
+  const Words settings{"--set", "train.steps=100", "--set", "checkpoint.every_steps=40"};
+  ASSERT_EQ(train("room", 1, settings), 0) << read(log());
+  std::string line = "trap '' XFSZ; ulimit -f 16384; exec";
+  for (const auto& word : command("full", 1, settings)) line += " '" + word + "'";
+  EXPECT_EQ(finish(start({"/bin/sh", "-c", line}, log())), 0) << read(log());
+  const std::string events = read(folder_ / "full" / "events.jsonl");
+  EXPECT_NE(events.find("checkpoint_failed"), std::string::npos) << events;
+  EXPECT_FALSE(saved("full", "step-00000040"));
+  EXPECT_TRUE(weights("full") == weights("room"));
+}
+
 TEST_F(Train, BadDataIsNamed) {
   fs::create_directories(folder_ / "empty");
   EXPECT_EQ(train("bad", 1, {"--set", "activations.path=" + (folder_ / "empty").string()}), 65);
