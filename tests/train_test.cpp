@@ -259,6 +259,39 @@ TEST_F(Train, FullDiskCostsCheckpointsAndNotTheRun) {
   EXPECT_TRUE(weights("full") == weights("room"));
 }
 
+TEST_F(Train, ToolsPrintOneJsonObject) {
+  const std::string data = kSource + "/examples/activations";
+  const auto json_of = [&](const Words& words) {
+    const fs::path out = folder_ / "tool.json";
+    fs::remove(out);
+    Words all{kBin + "/saemill"};
+    all.insert(all.end(), words.begin(), words.end());
+    EXPECT_EQ(finish(start(all, out)), 0) << read(out);
+    return Json::parse(read(out), nullptr, false);
+  };
+  const Json inspected = json_of({"inspect", data, "--json"});
+  EXPECT_EQ(inspected["rows"], 16384);
+  EXPECT_EQ(inspected["d_in"], 256);
+  ASSERT_EQ(train("tools", 2, {"--set", "train.steps=60"}), 0) << read(log());
+  const Json evaluated = json_of({"eval", folder_ / "tools" / "sae", "--activations", data, "--json"});
+  EXPECT_LE(evaluated["l0"], 32.0);
+  EXPECT_LT(evaluated["fvu"], 0.9);
+  for (const char* key : {"dead_fraction", "mse", "cosine"}) EXPECT_TRUE(evaluated[key].is_number()) << key;
+  const std::string config = folder_ / "tools" / "config.json";
+  const Json one = json_of({"estimate", config, "--json"});
+  const Json two = json_of({"estimate", config, "--devices", "cpu:0,cpu:1", "--json"});
+  EXPECT_GT(one["total_bytes"], 1000000);
+  EXPECT_EQ(one["breakdown"]["moments"].get<int64_t>() / 1000000,
+            two["breakdown"]["moments"].get<int64_t>() / 1000000);
+  for (const char* architecture : {"topk", "relu"}) {
+    const Json bench = json_of({"bench", "step", "--shape", "300,40,700,8", "--arch", architecture, "--dtype",
+                                "f32", "--repeats", "2", "--warmup", "1", "--threads", "1", "--json"});
+    EXPECT_GT(bench["activations_per_second"], 0);
+    EXPECT_TRUE(bench["phases"]["latents"]["ms"].is_number());
+    EXPECT_TRUE(bench["phases"]["latents"]["floor_ms"].is_number());
+  }
+}
+
 TEST_F(Train, BadDataIsNamed) {
   fs::create_directories(folder_ / "empty");
   EXPECT_EQ(train("bad", 1, {"--set", "activations.path=" + (folder_ / "empty").string()}), 65);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 #include "common/base/clock.h"
 
@@ -159,8 +160,14 @@ void print_report(const JobResult& job) {
   }
   text += fmt::format("  {:<24}{}\n", "SAE", (job.run / "sae").string());
   text += fmt::format("  {:<24}{}\n", "run", job.run.string());
-  text +=
-      fmt::format("Next: saemill eval {} --activations {}\n", (job.run / "sae").string(), job.activations);
+  // A command that works as it stands, from the current folder.
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto near = [&](const std::filesystem::path& path) {
+    return std::filesystem::proximate(path, error).string();
+  };
+  text += fmt::format("Next: {} eval {} --activations {}\n", near(program), near(job.run / "sae"),
+                      near(job.activations));
   put(stdout, text);
 }
 

@@ -26,7 +26,8 @@ int train(const TrainArguments& arguments) {
     progress->on_message(fmt::format("{}: this run is finished; nothing is changed", job.run.string()));
   } else if (job.code != 0) {
     progress->on_message(job.message);
-  } else if (arguments.progress == "bar") {
+  }
+  if (job.code == 0 && arguments.progress == "bar") {
     progress.reset();  // the bar is gone before the report is there
     print_report(job);
   }

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,11 @@ struct Case {
   int threads;
   Shape shape;
 };
+
+// ctest shows it; else it would print bytes.
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << c.backend << ", " << c.threads << " thread(s), k " << c.shape.k;
+}
 
 class Conformance : public testing::TestWithParam<Case> {
  protected:

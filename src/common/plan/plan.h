@@ -45,8 +45,8 @@ struct Plan {
   int64_t ranks = 1;
 };
 
-// ReLU codes with at most this share of latents active per activation (global mean L0 of the step before) are
-// computed as sparse codes; the constant is measured by bench step (docs/performance.md).
+// A ReLU step goes the sparse way where at most this share of latents is active per activation (global mean
+// L0 of the step before). Measured in docs/performance.md: there the sparse way is faster in both types.
 inline constexpr int64_t kSparseShare = 64;  // d_sae / 64
 constexpr int64_t sparse_l0_limit(int64_t d_sae) {
   return d_sae / kSparseShare;

@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/file.h"
+#include "common/protocol/events.h"
 #include "common/protocol/run_config.h"
 #include "control/launch/attempt.h"
 #include "control/launch/devices.h"
@@ -201,7 +202,12 @@ JobResult run_job(const JobOptions& options, JobObserver& observer) {
   job.run = prepared.run.path();
   job.activations = prepared.config.activations.path;
   job.already_finished = prepared.finished;
-  if (prepared.finished) return job;
+  if (prepared.finished) {
+    for (const auto& event : read_events(prepared.run.events_path()))
+      if (event.value("event", "") == "finished")
+        job.report = event.value("report", nlohmann::json::object());
+    return job;
+  }
   observer.on_message(fmt::format("run folder: {}", job.run.string()));
   Journal journal(prepared.run, observer);
   const AttemptResult result = run_attempts_to_an_end(options, prepared, journal, signals);

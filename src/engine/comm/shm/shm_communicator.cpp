@@ -1,122 +1,106 @@
-// CPU ranks on one machine: a segment that all map. What the ranks exchange lies in it already, so most
-// collectives are one barrier; other memory passes through a bounded scratch area.
-#include <fcntl.h>
-#include <linux/futex.h>
-#include <sched.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
+// CPU ranks on one machine: a segment that all map. What the ranks exchange mostly lies in it already, so
+// that a collective is one barrier; other memory passes through a bounded scratch area, chunk by chunk.
 #include <algorithm>
-#include <cerrno>
+#include <array>
 #include <cstring>
-#include <fstream>
 #include <vector>
 
-#include "common/base/clock.h"
 #include "common/base/error.h"
+#include "common/base/random.h"
 #include "engine/comm/communicator.h"
-#include "engine/comm/shm/control_page.h"
+#include "engine/comm/shm/rendezvous.h"
+#include "engine/comm/shm/shared_segment.h"
 
 namespace saemill {
 namespace {
 
-enum Operation : uint32_t {
-  kJoin,
-  kAllocate,
-  kAllGather,
-  kAllReduce,
-  kReduceScatter,
-  kAllToAll,
-  kBroadcast,
-  kBarrier
-};
-constexpr const char* kNames[] = {"join",           "allocate",   "all_gather", "all_reduce",
-                                  "reduce_scatter", "all_to_all", "broadcast",  "barrier"};
-constexpr size_t kPage = 4096;
+// Scratch of all ranks together, and the bounds of one rank's share: two halves used in turn.
+constexpr size_t kScratchTotal = size_t{16} << 20;
+constexpr size_t kScratchLeast = size_t{256} << 10;
+constexpr size_t kScratchMost = size_t{4} << 20;
+// Up to here each rank adds all values itself, which spares the second barrier.
+constexpr size_t kSmallReduction = size_t{16} << 10;
 
-size_t round_to_page(size_t bytes) {
-  return (bytes + kPage - 1) / kPage * kPage;
+size_t half_bytes(int size) {
+  const size_t share = kScratchTotal / static_cast<size_t>(size);
+  return std::clamp(share, kScratchLeast, kScratchMost) / 2 / 64 * 64;
 }
 
-// The letter of /proc/PID/stat; 0 where there is no such process. Never kill(pid, 0): a zombie answers that.
-char process_state(int pid) {
-  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-  std::string text;
-  std::getline(stat, text);
-  const size_t end = text.rfind(')');
-  return end == std::string::npos || end + 2 >= text.size() ? '\0' : text[end + 2];
+uint64_t combine(uint64_t digest, uint64_t value) {
+  return mix64(digest + 0x9e3779b97f4a7c15ULL + mix64(value));
+}
+
+uint64_t digest_of(std::span<const size_t> bounds) {
+  uint64_t digest = 0;
+  for (const size_t bound : bounds) digest = combine(digest, bound);
+  return digest;
+}
+
+void copy_bytes(void* to, const void* from, size_t bytes) {
+  if (bytes > 0) std::memmove(to, from, bytes);  // pointers to no bytes may be null
+}
+
+// A NaN of any rank is the least and the greatest, so that it is not lost.
+template <typename T>
+void accumulate(T* into, const T* values, size_t count, Reduce op) {
+  if (op == Reduce::sum) {
+    for (size_t i = 0; i < count; ++i) into[i] += values[i];
+  } else if (op == Reduce::min) {
+    for (size_t i = 0; i < count; ++i)
+      if (values[i] < into[i] || values[i] != values[i]) into[i] = values[i];
+  } else {
+    for (size_t i = 0; i < count; ++i)
+      if (values[i] > into[i] || values[i] != values[i]) into[i] = values[i];
+  }
 }
 
 class ShmCommunicator final : public Communicator {
  public:
-  explicit ShmCommunicator(const ShmOptions& options) : options_(options) {
-    if (options.size < 1 || options.size > kMaxRanks || options.rank < 0 || options.rank >= options.size)
-      fail(ErrorCode::usage, "rank {} of {}; accepted: 0 <= rank < size <= {}", options.rank, options.size,
-           kMaxRanks);
-    fd_ = ::fcntl(options.memory_fd, F_DUPFD_CLOEXEC, 0);
-    if (fd_ < 0)
-      fail(ErrorCode::internal, "descriptor {} is not the shared memory: {}", options.memory_fd,
-           std::strerror(errno));
-    const size_t head = round_to_page(sizeof(ControlPage)) + static_cast<size_t>(size()) * kScratchBytes;
-    reserve(head);
-    std::byte* memory = map(0, head);
-    page_ = reinterpret_cast<ControlPage*>(memory);
-    scratch_ = memory + round_to_page(sizeof(ControlPage));
-    end_ = head;
-    cpu_set_t cores;
-    spins_ = ::sched_getaffinity(0, sizeof cores, &cores) == 0 && CPU_COUNT(&cores) >= size() ? 2000 : 0;
-    self().pid = static_cast<int32_t>(::getpid());
-    enter(kJoin, static_cast<uint64_t>(size()));
-  }
-  ShmCommunicator(const ShmCommunicator&) = delete;
-  ShmCommunicator& operator=(const ShmCommunicator&) = delete;
-  ~ShmCommunicator() override {
-    for (const auto& piece : pieces_) ::munmap(piece.data(), piece.size());
-    ::close(fd_);
+  explicit ShmCommunicator(const ShmOptions& options)
+      : rank_(checked_rank(options)),
+        size_(options.size),
+        half_(half_bytes(options.size)),
+        segment_(options.memory_fd),
+        end_(round_to_page(sizeof(ControlPage)) + round_to_page(2 * half_ * static_cast<size_t>(size_))),
+        head_(map_head()),
+        meeting_(*reinterpret_cast<ControlPage*>(head_), rank_, size_, options.deadline_seconds) {
+    meeting_.join();
   }
 
-  int rank() const override { return options_.rank; }
-  int size() const override { return options_.size; }
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
   bool is_shared() const override { return true; }
-  double wait_seconds() const override { return waited_; }
+  double wait_seconds() const override { return meeting_.waited_seconds(); }
+  void abort(const std::string& reason) noexcept override { meeting_.stop(ErrorCode::retry, reason); }
+  void barrier() override { meeting_.enter(next(Operation::barrier, 0, 0)); }
 
   std::byte* allocate(size_t bytes) override {
-    const size_t begin = end_, count = round_to_page(std::max<size_t>(bytes, 1));
-    if (rank() == 0) {
-      try {
-        reserve(begin + count);
-      } catch (const Error& error) {
-        abort(error.what());
-        throw;
-      }
+    meeting_.check();
+    const Call call = next(Operation::allocate, bytes, 0);
+    try {
+      const size_t count = round_to_page(std::max<size_t>(bytes, 1));
+      if (rank_ == 0) segment_.reserve(end_, count);
+      meeting_.enter(call);
+      std::byte* memory = segment_.map(end_, count);
+      end_ += count;
+      return memory;
+    } catch (const Error& error) {
+      meeting_.stop_and_throw(error.code(), error.what());  // or the others would wait for this rank
     }
-    enter(kAllocate, bytes);
-    end_ += count;
-    std::byte* memory = map(static_cast<off_t>(begin), count);
-    arena_.emplace_back(memory, count);
-    return memory;
   }
 
   void all_gather(std::byte* buffer, std::span<const size_t> bounds) override {
-    ensure(bounds.size() == static_cast<size_t>(size()) + 1,
-           "all_gather needs one bound more than there are ranks");
-    if (in_arena(buffer)) return enter(kAllGather, bounds.back());
-    size_t largest = 0;
-    for (size_t r = 0; r + 1 < bounds.size(); ++r) largest = std::max(largest, bounds[r + 1] - bounds[r]);
-    const auto part = [&](int r, size_t offset) {
-      const size_t first =
-          std::min(bounds[static_cast<size_t>(r)] + offset, bounds[static_cast<size_t>(r) + 1]);
-      return std::span(buffer + first, std::min(kScratchBytes, bounds[static_cast<size_t>(r) + 1] - first));
-    };
-    for (size_t offset = 0; offset < std::max<size_t>(largest, 1); offset += kScratchBytes) {
-      const auto mine = part(rank(), offset);
-      std::memcpy(scratch(rank()), mine.data(), mine.size());
-      enter(kAllGather, bounds.back());
-      for (int r = 0; r < size(); ++r)
-        if (const auto theirs = part(r, offset); r != rank() && !theirs.empty())
-          std::memcpy(theirs.data(), scratch(r), theirs.size());
-      enter(kAllGather, bounds.back());
+    check_bounds(bounds);
+    const Call call = next_at(Operation::all_gather, buffer, bounds.back(), digest_of(bounds));
+    if (in_arena(buffer, bounds.back())) return meeting_.enter(call);
+    const size_t widest = widest_of(bounds);
+    for (size_t offset = 0; offset == 0 || offset < widest; offset += half_) {
+      const auto part = [&](int r) { return part_of(bounds, r, offset, half_); };
+      copy_bytes(scratch(rank_), buffer + part(rank_).first, part(rank_).count);
+      meeting_.enter(call);
+      for (int r = 0; r < size_; ++r)
+        if (r != rank_) copy_bytes(buffer + part(r).first, scratch(r), part(r).count);
+      other_half();
     }
   }
 
@@ -125,192 +109,178 @@ class ShmCommunicator final : public Communicator {
 
   void reduce_scatter(std::span<const float> values, std::span<const size_t> bounds,
                       std::span<float> mine) override {
-    std::vector<float> all(values.begin(), values.end());
-    reduce(std::span<float>(all), Reduce::sum, kReduceScatter);
-    const auto r = static_cast<size_t>(rank());
-    std::copy(all.begin() + static_cast<std::ptrdiff_t>(bounds[r]),
-              all.begin() + static_cast<std::ptrdiff_t>(bounds[r + 1]), mine.begin());
+    check_bounds(bounds);
+    const auto me = static_cast<size_t>(rank_);
+    require(bounds.back() <= values.size() && bounds[me + 1] - bounds[me] <= mine.size(),
+            "reduce_scatter: the spans are shorter than the bounds say");
+    const Call call = next(Operation::reduce_scatter, values.size_bytes(), digest_of(bounds));
+    const size_t block = block_bytes() / sizeof(float), widest = widest_of(bounds);
+    for (size_t offset = 0; offset == 0 || offset < widest; offset += block) {
+      for (int r = 0; r < size_; ++r) {
+        const Part part = part_of(bounds, r, offset, block);
+        copy_bytes(block_for(rank_, r), values.data() + part.first, part.count * sizeof(float));
+      }
+      meeting_.enter(call);
+      const size_t count = part_of(bounds, rank_, offset, block).count;
+      if (count > 0) sum_blocks(mine.data() + offset, count);
+      other_half();
+    }
   }
 
-  void all_to_all(const std::byte* send, std::byte* receive, size_t block_bytes) override {
-    const size_t piece = kScratchBytes / static_cast<size_t>(size());
-    for (size_t offset = 0; offset < block_bytes; offset += piece) {
-      const size_t count = std::min(piece, block_bytes - offset);
-      for (int r = 0; r < size(); ++r)
-        std::memcpy(scratch(rank()) + static_cast<size_t>(r) * piece,
-                    send + static_cast<size_t>(r) * block_bytes + offset, count);
-      enter(kAllToAll, block_bytes);
-      for (int r = 0; r < size(); ++r)
-        std::memcpy(receive + static_cast<size_t>(r) * block_bytes + offset,
-                    scratch(r) + static_cast<size_t>(rank()) * piece, count);
-      enter(kAllToAll, block_bytes);
+  void all_to_all(const std::byte* send, std::byte* receive, size_t bytes) override {
+    const Call call = next(Operation::all_to_all, bytes, 0);
+    for (size_t offset = 0; offset == 0 || offset < bytes; offset += block_bytes()) {
+      const size_t count = std::min(block_bytes(), bytes - offset);
+      for (int r = 0; r < size_; ++r)
+        copy_bytes(block_for(rank_, r), send + static_cast<size_t>(r) * bytes + offset, count);
+      meeting_.enter(call);
+      for (int r = 0; r < size_; ++r)
+        copy_bytes(receive + static_cast<size_t>(r) * bytes + offset, block_for(r, rank_), count);
+      other_half();
     }
   }
 
   void broadcast(std::byte* buffer, size_t bytes, int root) override {
-    if (in_arena(buffer)) return enter(kBroadcast, bytes);
-    for (size_t offset = 0; offset < std::max<size_t>(bytes, 1); offset += kScratchBytes) {
-      const size_t count = std::min(kScratchBytes, bytes - offset);
-      if (rank() == root) std::memcpy(scratch(root), buffer + offset, count);
-      enter(kBroadcast, bytes);
-      if (rank() != root) std::memcpy(buffer + offset, scratch(root), count);
-      enter(kBroadcast, bytes);
+    require(root >= 0 && root < size_, "broadcast from a rank that does not exist");
+    const Call call = next_at(Operation::broadcast, buffer, bytes, static_cast<uint64_t>(root));
+    if (in_arena(buffer, bytes)) return meeting_.enter(call);
+    for (size_t offset = 0; offset == 0 || offset < bytes; offset += half_) {
+      const size_t count = std::min(half_, bytes - offset);
+      if (rank_ == root) copy_bytes(scratch(root), buffer + offset, count);
+      meeting_.enter(call);
+      if (rank_ != root) copy_bytes(buffer + offset, scratch(root), count);
+      other_half();
     }
-  }
-
-  void barrier() override { enter(kBarrier, 0); }
-
-  void abort(const std::string& reason) noexcept override {
-    uint32_t none = 0;
-    if (page_->aborted.compare_exchange_strong(none, 1)) {
-      std::strncpy(page_->reason, reason.c_str(), kReasonBytes - 1);
-      page_->aborted.store(2, std::memory_order_release);
-    }
-    ring();
   }
 
  private:
-  RankSlot& self() { return page_->ranks[rank()]; }
-  std::byte* scratch(int r) const { return scratch_ + static_cast<size_t>(r) * kScratchBytes; }
+  struct Part {
+    size_t first, count;
+  };
 
-  bool in_arena(const std::byte* address) const {
-    return std::any_of(arena_.begin(), arena_.end(), [&](const auto& piece) {
-      return address >= piece.data() && address < piece.data() + piece.size();
-    });
+  static int checked_rank(const ShmOptions& options) {
+    if (options.size < 1 || options.size > kMaxRanks || options.rank < 0 || options.rank >= options.size)
+      fail(ErrorCode::usage, "rank {} of {}; accepted: 0 <= rank < size <= {}", options.rank, options.size,
+           kMaxRanks);
+    return options.rank;
   }
 
-  // Takes the memory now: later there would be SIGBUS instead of an error.
-  void reserve(size_t bytes) {
-    while (::fallocate(fd_, 0, 0, static_cast<off_t>(bytes)) != 0)
-      if (errno != EINTR)
-        fail(ErrorCode::retry, "no room for {} bytes of shared memory: {}", bytes, std::strerror(errno));
+  // Every rank takes the head, since any may be the first.
+  std::byte* map_head() {
+    segment_.reserve(0, end_);
+    return segment_.map(0, end_);
   }
 
-  std::byte* map(off_t offset, size_t bytes) {
-    void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, offset);
-    if (memory == MAP_FAILED)
-      fail(ErrorCode::retry, "cannot map {} bytes of shared memory: {}", bytes, std::strerror(errno));
-    pieces_.emplace_back(static_cast<std::byte*>(memory), bytes);
-    return static_cast<std::byte*>(memory);
+  // Also stops the others, who would wait for this rank.
+  void require(bool condition, const char* what) {
+    if (!condition) meeting_.stop_and_throw(ErrorCode::internal, fmt::format("rank {}: {}", rank_, what));
+  }
+
+  void check_bounds(std::span<const size_t> bounds) {
+    require(bounds.size() == static_cast<size_t>(size_) + 1 && std::is_sorted(bounds.begin(), bounds.end()),
+            "bounds must ascend and have one entry more than there are ranks");
+  }
+
+  Call next(Operation operation, size_t bytes, uint64_t detail) {
+    return {operation, ++sequence_, bytes, detail};
+  }
+  // The place matters too: ranks that mean different memory of the arena do not mean the same collective.
+  Call next_at(Operation operation, const std::byte* buffer, size_t bytes, uint64_t detail) {
+    const uint64_t place = in_arena(buffer, bytes) ? *segment_.offset_of(buffer, bytes) : 0;
+    return next(operation, bytes, combine(detail, place));
+  }
+  bool in_arena(const std::byte* buffer, size_t bytes) const {
+    return bytes > 0 && segment_.offset_of(buffer, bytes).has_value();
+  }
+
+  static Part part_of(std::span<const size_t> bounds, int r, size_t offset, size_t most) {
+    const size_t end = bounds[static_cast<size_t>(r) + 1];
+    const size_t first = std::min(bounds[static_cast<size_t>(r)] + offset, end);
+    return {first, std::min(most, end - first)};
+  }
+  static size_t widest_of(std::span<const size_t> bounds) {
+    size_t widest = 0;
+    for (size_t r = 0; r + 1 < bounds.size(); ++r) widest = std::max(widest, bounds[r + 1] - bounds[r]);
+    return widest;
+  }
+
+  // The two halves are used in turn, so one barrier per chunk is enough: who writes a half again has passed
+  // the barrier of the chunk between, at which nobody arrived before having read this one.
+  void other_half() { odd_ = !odd_; }
+  std::byte* scratch(int r) const {
+    return head_ + round_to_page(sizeof(ControlPage)) +
+           (2 * static_cast<size_t>(r) + (odd_ ? 1U : 0U)) * half_;
+  }
+  // Of a half, for one receiving rank.
+  size_t block_bytes() const { return half_ / static_cast<size_t>(size_) / 64 * 64; }
+  std::byte* block_for(int from, int to) const {
+    return scratch(from) + static_cast<size_t>(to) * block_bytes();
+  }
+
+  void sum_blocks(float* into, size_t count) const {
+    copy_bytes(into, block_for(0, rank_), count * sizeof(float));
+    for (int r = 1; r < size_; ++r)
+      accumulate(into, reinterpret_cast<const float*>(block_for(r, rank_)), count, Reduce::sum);
   }
 
   template <typename T>
-  void reduce(std::span<T> values, Reduce op, Operation name = kAllReduce) {
-    const size_t piece = kScratchBytes / sizeof(T);
-    for (size_t offset = 0; offset < values.size(); offset += piece) {
-      const auto mine = values.subspan(offset, std::min(piece, values.size() - offset));
-      std::memcpy(scratch(rank()), mine.data(), mine.size_bytes());
-      enter(name, values.size_bytes());
-      for (int r = 0; r < size(); ++r) {
-        const T* theirs = reinterpret_cast<const T*>(scratch(r));
-        for (size_t i = 0; i < mine.size(); ++i) {
-          if (r == 0)
-            mine[i] = theirs[i];
-          else if (op == Reduce::sum)
-            mine[i] += theirs[i];
-          else
-            mine[i] = op == Reduce::min ? std::min(mine[i], theirs[i]) : std::max(mine[i], theirs[i]);
-        }
+  void reduce(std::span<T> values, Reduce op) {
+    const Call call =
+        next(Operation::all_reduce, values.size_bytes(), combine(static_cast<uint64_t>(op), sizeof(T)));
+    const size_t most = half_ / sizeof(T);
+    for (size_t offset = 0; offset == 0 || offset < values.size(); offset += most) {
+      const auto part = values.subspan(offset, std::min(most, values.size() - offset));
+      copy_bytes(scratch(rank_), part.data(), part.size_bytes());
+      meeting_.enter(call);
+      if (part.size_bytes() <= kSmallReduction)
+        reduce_range(part.data(), 0, part.size(), op);
+      else
+        reduce_slices(part, op, call);
+      other_half();
+    }
+  }
+
+  // Each rank adds its slice, where only it reads, and all take the sums from there.
+  template <typename T>
+  void reduce_slices(std::span<T> part, Reduce op, const Call& call) {
+    const auto ranks = static_cast<size_t>(size_);
+    const size_t width = (part.size() + ranks - 1) / ranks;
+    const auto begin_of = [&](int r) { return std::min(part.size(), static_cast<size_t>(r) * width); };
+    const size_t first = begin_of(rank_), last = begin_of(rank_ + 1);
+    reduce_range(reinterpret_cast<T*>(scratch(rank_)) + first, first, last - first, op);
+    meeting_.enter(call);
+    for (int r = 0; r < size_; ++r) {
+      const size_t from = begin_of(r), to = begin_of(r + 1);
+      copy_bytes(part.data() + from, reinterpret_cast<const T*>(scratch(r)) + from, (to - from) * sizeof(T));
+    }
+  }
+
+  // In rank order whichever rank does it. `into` may be this rank's own scratch: a block is read before it
+  // is written.
+  template <typename T>
+  void reduce_range(T* into, size_t first, size_t count, Reduce op) const {
+    std::array<T, 512> sums;
+    for (size_t done = 0; done < count; done += sums.size()) {
+      const size_t block = std::min(sums.size(), count - done);
+      for (int r = 0; r < size_; ++r) {
+        const T* theirs = reinterpret_cast<const T*>(scratch(r)) + first + done;
+        if (r == 0)
+          copy_bytes(sums.data(), theirs, block * sizeof(T));
+        else
+          accumulate(sums.data(), theirs, block, op);
       }
-      enter(name, values.size_bytes());
+      copy_bytes(into + done, sums.data(), block * sizeof(T));
     }
   }
 
-  // Arrives at the next phase and waits until all have.
-  void enter(Operation operation, uint64_t bytes) {
-    check_abort();
-    const uint64_t phase = phase_++;
-    RankSlot& mine = self();
-    mine.operation.store(operation, std::memory_order_relaxed);
-    mine.bytes.store(bytes, std::memory_order_relaxed);
-    mine.arrived.store(phase + 1, std::memory_order_release);
-    std::atomic<uint64_t>& count = page_->count[phase % 2];
-    if (count.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint64_t>(size())) {
-      count.store(0, std::memory_order_relaxed);
-      check_agreement(phase);
-      page_->phase.store(phase + 1, std::memory_order_release);
-      ring();
-      return;
-    }
-    wait(phase, operation);
-  }
-
-  // By the last to arrive, which may read all slots: nobody can go on before it says so.
-  void check_agreement(uint64_t phase) {
-    const uint32_t operation = self().operation.load(std::memory_order_relaxed);
-    const uint64_t bytes = self().bytes.load(std::memory_order_relaxed);
-    for (int r = 0; r < size(); ++r) {
-      const uint32_t theirs = page_->ranks[r].operation.load(std::memory_order_relaxed);
-      const uint64_t their_bytes = page_->ranks[r].bytes.load(std::memory_order_relaxed);
-      if (theirs == operation && their_bytes == bytes) continue;
-      const std::string reason =
-          fmt::format("collective #{}: rank {} calls {} of {} bytes, rank {} calls {} of {}", phase, rank(),
-                      kNames[operation], bytes, r, kNames[theirs], their_bytes);
-      abort(reason);
-      throw Error(ErrorCode::internal, reason);
-    }
-  }
-
-  void wait(uint64_t phase, Operation operation) {
-    const double start = monotonic_seconds();
-    const auto done = [&] { return page_->phase.load(std::memory_order_acquire) > phase; };
-    for (int spin = 0; spin < spins_ && !done(); ++spin) __builtin_ia32_pause();
-    while (!done()) {
-      const uint32_t bell = page_->bell.load(std::memory_order_acquire);
-      if (done()) break;
-      check_abort();
-      const timespec slice{0, 50'000'000};
-      ::syscall(SYS_futex, &page_->bell, FUTEX_WAIT, bell, &slice, nullptr, 0);
-      if (!done()) check_peers(phase, operation, monotonic_seconds() - start);
-    }
-    check_abort();
-    waited_ += monotonic_seconds() - start;
-  }
-
-  void check_abort() const {
-    if (page_->aborted.load(std::memory_order_acquire) == 0) return;
-    while (page_->aborted.load(std::memory_order_acquire) == 1) ::sched_yield();
-    throw Error(ErrorCode::retry, page_->reason);
-  }
-
-  void check_peers(uint64_t phase, Operation operation, double waited) {
-    check_abort();
-    for (int r = 0; r < size(); ++r) {
-      const RankSlot& slot = page_->ranks[r];
-      const int pid = slot.pid.load();
-      if (slot.arrived.load(std::memory_order_acquire) > phase) continue;
-      const char state = pid == 0 || pid == ::getpid() ? 'R' : process_state(pid);
-      if (page_->phase.load(std::memory_order_acquire) > phase ||
-          slot.arrived.load(std::memory_order_acquire) > phase)
-        continue;
-      if (state == '\0' || state == 'Z' || state == 'X')
-        give_up(fmt::format("rank {} (pid {}) is gone; the others wait in {} #{}", r, pid, kNames[operation],
-                            phase));
-      if (waited > options_.deadline_seconds)
-        give_up(fmt::format("rank {} did not reach {} #{} within {} s (pid {}, state {})", r,
-                            kNames[operation], phase, options_.deadline_seconds, pid, state));
-    }
-  }
-
-  [[noreturn]] void give_up(const std::string& reason) {
-    abort(reason);
-    throw Error(ErrorCode::retry, reason);
-  }
-
-  void ring() noexcept {
-    page_->bell.fetch_add(1, std::memory_order_acq_rel);
-    ::syscall(SYS_futex, &page_->bell, FUTEX_WAKE, kMaxRanks, nullptr, nullptr, 0);
-  }
-
-  ShmOptions options_;
-  int fd_ = -1;
-  ControlPage* page_ = nullptr;
-  std::byte* scratch_ = nullptr;
-  size_t end_ = 0;  // of the segment so far
-  uint64_t phase_ = 0;
-  int spins_ = 0;
-  double waited_ = 0;
-  std::vector<std::span<std::byte>> pieces_, arena_;
+  const int rank_, size_;
+  const size_t half_;
+  SharedSegment segment_;
+  size_t end_;  // of the segment so far
+  std::byte* head_;
+  Rendezvous meeting_;
+  uint64_t sequence_ = 0;
+  bool odd_ = false;  // which half of the scratch is next
 };
 
 }  // namespace
