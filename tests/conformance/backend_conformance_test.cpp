@@ -21,14 +21,15 @@ namespace {
 enum class Fill { integers, random };
 
 struct Case {
-  std::string backend;  // cpu-f32 | cpu-bf16, and the number of threads
+  std::string backend;  // cpu-f32 | cpu-bf16
+  std::string isa;
   int threads;
   Shape shape;
 };
 
 // ctest shows it; else it would print bytes.
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << c.backend << ", " << c.threads << " thread(s), k " << c.shape.k;
+  return out << c.backend << " " << c.isa << ", " << c.threads << " thread(s), k " << c.shape.k;
 }
 
 class Conformance : public testing::TestWithParam<Case> {
@@ -37,7 +38,8 @@ class Conformance : public testing::TestWithParam<Case> {
     const Case& c = GetParam();
     const DType low = c.backend == "cpu-bf16" ? DType::bf16 : DType::f32;
     try {
-      fast_ = std::make_unique<Rig>(make_cpu_backend(c.shape.d_in, c.shape.d_sae, low, c.threads), c.shape);
+      fast_ = std::make_unique<Rig>(make_cpu_backend(c.shape.d_in, c.shape.d_sae, low, c.threads, c.isa),
+                                    c.shape);
     } catch (const Error& error) {
       GTEST_SKIP() << error.what();
     }
@@ -188,14 +190,16 @@ std::vector<Case> cases() {
     for (const Shape& shape :
          {Shape{1, 1, 1, 1, 1}, Shape{3, 5, 7, 2, 3}, Shape{65, 16, 64, 4, 8}, Shape{200, 33, 130, 8, 16},
           Shape{130, 256, 300, 32, 64}, Shape{257, 100, 2100, 5, 40}})
-      for (const int threads : {1, 3}) all.push_back({backend, threads, shape});
+      for (const char* isa : {"avx512", "avx2", "sse2"})
+        for (const int threads : {1, 3}) all.push_back({backend, isa, threads, shape});
   return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, Conformance, testing::ValuesIn(cases()), [](const auto& parameters) {
   const Case& c = parameters.param;
-  std::string name = c.backend + "_t" + std::to_string(c.threads) + "_" + std::to_string(c.shape.batch) +
-                     "x" + std::to_string(c.shape.d_in) + "x" + std::to_string(c.shape.d_sae);
+  std::string name = c.backend + "_" + c.isa + "_t" + std::to_string(c.threads) + "_" +
+                     std::to_string(c.shape.batch) + "x" + std::to_string(c.shape.d_in) + "x" +
+                     std::to_string(c.shape.d_sae);
   for (char& ch : name)
     if (ch == '-') ch = '_';
   return name;

@@ -169,8 +169,10 @@ class Backend {
   std::map<std::string, double> phases_;
 };
 
-// `d_in` and `d_sae` fix the GEMM shapes. low: f32 or bf16.
-std::unique_ptr<Backend> make_cpu_backend(int64_t d_in, int64_t d_sae, DType low, int threads);
+// `d_in` and `d_sae` fix the GEMM shapes. low: f32 or bf16. isa: avx512 | avx2 | sse2 for the loops that are
+// not GEMMs; empty: the best of this processor. Error{bad_config} for one that it does not have.
+std::unique_ptr<Backend> make_cpu_backend(int64_t d_in, int64_t d_sae, DType low, int threads,
+                                          const std::string& isa = "");
 std::unique_ptr<Backend> make_reference_backend(int64_t d_in, int64_t d_sae);
 
 }  // namespace saemill

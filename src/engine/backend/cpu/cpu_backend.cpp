@@ -6,10 +6,10 @@
 namespace saemill {
 
 template <typename Low>
-CpuBackend<Low>::CpuBackend(int64_t d_in, int64_t d_sae, int threads)
+CpuBackend<Low>::CpuBackend(int64_t d_in, int64_t d_sae, int threads, const Kernels& kernels)
     : n_(d_in),
       chunk_(latent_chunk(d_sae)),
-      kernels_(best_kernels()),
+      kernels_(kernels),
       low_(low_kernels<Low>(kernels_)),
       encode_({.m = kRowTile, .n = chunk_, .k = n_, .dtype = dtype_of<Low>()}),
       scratch_(static_cast<size_t>(std::max(threads, 1))) {}
@@ -148,10 +148,12 @@ void CpuBackend<Low>::do_adam(const View& param, const View& grad, const View& m
 template class CpuBackend<float>;
 template class CpuBackend<BFloat16>;
 
-std::unique_ptr<Backend> make_cpu_backend(int64_t d_in, int64_t d_sae, DType low, int threads) {
-  if (low == DType::bf16) return std::make_unique<CpuBackend<BFloat16>>(d_in, d_sae, threads);
+std::unique_ptr<Backend> make_cpu_backend(int64_t d_in, int64_t d_sae, DType low, int threads,
+                                          const std::string& isa) {
+  const Kernels& kernels = isa.empty() ? best_kernels() : kernels_for(isa);
+  if (low == DType::bf16) return std::make_unique<CpuBackend<BFloat16>>(d_in, d_sae, threads, kernels);
   ensure(low == DType::f32, "the cpu backend computes in f32 or bf16");
-  return std::make_unique<CpuBackend<float>>(d_in, d_sae, threads);
+  return std::make_unique<CpuBackend<float>>(d_in, d_sae, threads, kernels);
 }
 
 }  // namespace saemill

@@ -70,7 +70,7 @@ void parallel_for(int64_t count, std::vector<ThreadScratch>& scratch, Work&& wor
 template <typename Low>
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(int64_t d_in, int64_t d_sae, int threads);
+  CpuBackend(int64_t d_in, int64_t d_sae, int threads, const Kernels& kernels);
   std::string name() const override;
   DType real() const override { return DType::f32; }
   DType low() const override { return dtype_of<Low>(); }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "engine/tensor/view.h"
 
@@ -82,7 +83,8 @@ struct Kernels {
 const Kernels& kernels_avx512();
 const Kernels& kernels_avx2();
 const Kernels& kernels_sse2();
-const Kernels& best_kernels();
+const Kernels& best_kernels();                       // of this processor
+const Kernels& kernels_for(const std::string& isa);  // Error{bad_config} where this processor lacks it
 
 template <typename Low>
 const LowKernels<Low>& low_kernels(const Kernels& kernels);
