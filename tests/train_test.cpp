@@ -151,7 +151,7 @@ TEST_F(Train, OptionsHaveTheirEffect) {
   const std::string relu_plain = with("relu", relu);
   EXPECT_TRUE(with("relu_micro", {"--set", "sae.architecture=relu", "--set", "train.micro_batch_size=256"}) ==
               relu_plain);
-  EXPECT_FALSE(with("l1", {"--set", "sae.architecture=relu", "--set", "sae.l1_coefficient=1"}) == relu_plain);
+  EXPECT_FALSE(with("l1", {"--set", "sae.architecture=relu", "--set", "sae.l1_coefficient=2"}) == relu_plain);
   EXPECT_FALSE(with("l1_warmup", {"--set", "sae.architecture=relu", "--set",
                                   "train.sparsity_warmup_steps=20"}) == relu_plain);
 }
