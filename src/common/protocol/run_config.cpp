@@ -152,7 +152,6 @@ nlohmann::ordered_json run_config_to_json(const RunConfig& config) {
   RunConfig copy = config;
   nlohmann::ordered_json tree;
   for (const ConfigKey& key : config_table()) {
-    // A resolved batch_size stands alone, so that reading it back does not see both.
     const std::string name = key.name;
     const size_t dot = name.find('.');
     auto& place = dot == std::string::npos ? tree[name] : tree[name.substr(0, dot)][name.substr(dot + 1)];

@@ -25,11 +25,10 @@ struct SaeConfig {
   std::string architecture = "topk";  // topk | relu
   int64_t d_sae = 0;                  // number of latents; 0: 16 * d_in
   int64_t k = 32;                     // topk: active latents per activation (Gao et al. 2024)
-  double l1_coefficient =
-      1.0;  // relu: weight of the L1 term; 5 (Anthropic, April 2024) kills latents here (docs/performance.md)
-  int64_t aux_k = 256;               // topk: dead latents used to explain the residual; 0 turns it off
-  double aux_coefficient = 0.03125;  // 1/32 (Gao et al. 2024, A.2)
-  int64_t dead_after = 10000000;     // activations without firing after which a latent counts as dead
+  double l1_coefficient = 1.0;        // relu: weight of the L1 term (chosen in docs/performance.md)
+  int64_t aux_k = 256;                // topk: dead latents used to explain the residual; 0 turns it off
+  double aux_coefficient = 0.03125;   // 1/32 (Gao et al. 2024, A.2)
+  int64_t dead_after = 10000000;      // activations without firing after which a latent counts as dead
   bool unit_norm_decoder = true;
   std::string decoder_bias_init = "geometric_median";  // geometric_median | mean | zeros
 };

@@ -1,4 +1,5 @@
-// All activations of a file or a folder of shards, mapped into memory, as one table of rows.
+// All activations of a file or a folder of shards, as one table of rows. Rows are read by pread when they are
+// needed: a file larger than memory works, and one that shrinks is an error and not a SIGBUS.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,7 @@ class ActivationSet {
   virtual const std::map<std::string, std::string>& metadata() const = 0;  // of the first shard
 
   // Row `row` times `scale`, as float32, into out[0, d_in). Error{bad_data} names the file and row of a NaN
-  // or Inf, or a file that shrank under the mapping (never SIGBUS).
+  // or Inf, or a file that has shrunk.
   virtual void read(int64_t row, float scale, std::span<float> out) const = 0;
 };
 
