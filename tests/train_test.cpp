@@ -280,9 +280,19 @@ TEST_F(Train, ToolsPrintOneJsonObject) {
   const std::string config = folder_ / "tools" / "config.json";
   const Json one = json_of({"estimate", config, "--json"});
   const Json two = json_of({"estimate", config, "--devices", "cpu:0,cpu:1", "--json"});
-  EXPECT_GT(one["total_bytes"], 1000000);
-  EXPECT_EQ(one["breakdown"]["moments"].get<int64_t>() / 1000000,
-            two["breakdown"]["moments"].get<int64_t>() / 1000000);
+  ASSERT_EQ(one["devices"].size(), 1U);
+  ASSERT_EQ(two["devices"].size(), 2U);
+  EXPECT_EQ(two["devices"][1]["gpu"], "cpu:1");
+  // Moments are shared by the ranks of a machine: each device counts its part.
+  EXPECT_NEAR(one["devices"][0]["breakdown"]["moments"].get<double>(),
+              2 * two["devices"][0]["breakdown"]["moments"].get<double>(), 1e5);
+  EXPECT_LT(two["devices"][0]["memory_required"], one["devices"][0]["memory_required"]);
+  EXPECT_EQ(one["devices"][0]["fits"], true);
+  EXPECT_EQ(two["batch"]["per_device"].get<int64_t>() * 2, two["batch"]["global"].get<int64_t>());
+  const Json named = json_of({"estimate", "--model", "gpt2", "--d-sae", "24576", "--batch", "8192", "--k",
+                              "64", "--architecture", "topk", "--dtype", "f32", "--json"});
+  EXPECT_EQ(named["batch"]["global"], 8192);
+  EXPECT_GT(named["devices"][0]["memory_required"], int64_t{24576} * 768 * 4 * 6);
   for (const char* architecture : {"topk", "relu"}) {
     const Json bench = json_of({"bench", "step", "--shape", "300,40,700,8", "--arch", architecture, "--dtype",
                                 "f32", "--repeats", "2", "--warmup", "1", "--threads", "1", "--json"});

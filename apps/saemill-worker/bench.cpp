@@ -142,7 +142,7 @@ int bench_step(const Options& options) {
   const Arena arena(plan, *comm);
   const auto architecture = make_architecture(config.sae);
   TrainingState state(arena, share_of(plan.micro_batch_size, config.sae.d_sae, 0, 1));
-  initialize_state(state, config, *architecture, *set, *comm);
+  initialize_state(state, config, *architecture, sample_data(config, *set), *comm);
   backend->pack(state.weights, state.packed, 0, config.sae.d_sae);
   Step step(config, plan, arena, *architecture, *backend, *comm, state);
   std::vector<std::span<float>> slots;

@@ -12,6 +12,9 @@ using Command = std::function<int()>;  // returns the exit code
 
 // Adds the command to `app`; sets `chosen` if the command line names it.
 void add_train(CLI::App& app, Command& chosen);
+void add_estimate(CLI::App& app, Command& chosen);
+void add_gpus(CLI::App& app, Command& chosen);
+void add_doctor(CLI::App& app, Command& chosen);
 
 // Commands that saemill-worker does. They are listed for --help, and executed with their arguments as they
 // are.

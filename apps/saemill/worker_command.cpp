@@ -17,11 +17,10 @@ struct Described {
   const char* help;
 };
 
-constexpr std::array<Described, 4> kCommands{{
+constexpr std::array<Described, 3> kCommands{{
     {"eval", "Measure an SAE on activations: SAE_DIR --activations PATH [--tensor T] [--json]"},
     {"inspect", "Say what an activation shard or a folder of them holds: PATH [--tensor T] [--json]"},
     {"bench", "Measure speed: step --shape B,n,M,k [--dtype bf16|f32] [--json]"},
-    {"estimate", "Memory and time of a training without running it: CONFIG [--devices LIST] [--json]"},
 }};
 
 }  // namespace

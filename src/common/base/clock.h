@@ -1,11 +1,14 @@
-// Time, as the formats want it: monotonic seconds for intervals, RFC 3339 UTC for people and files.
+// Time, as the formats want it: monotonic seconds for intervals, epoch seconds and RFC 3339 UTC for people
+// and files.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <chrono>
+#include <cmath>
+#include <cstdint>
 #include <ctime>
 #include <string>
-
-#include <fmt/format.h>
 
 namespace saemill {
 
@@ -13,15 +16,22 @@ inline double monotonic_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+inline double epoch_seconds() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 // "2026-01-31T12:34:56.789Z"
-inline std::string utc_now() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+inline std::string utc_time(double epoch) {
+  const auto ms = static_cast<int64_t>(std::floor(epoch * 1e3));
   const std::time_t seconds = ms / 1000;
   std::tm utc{};
   gmtime_r(&seconds, &utc);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1,
                      utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms % 1000);
+}
+
+inline std::string utc_now() {
+  return utc_time(epoch_seconds());
 }
 
 }  // namespace saemill

@@ -36,10 +36,10 @@ int64_t choose_micro_batch(const RunConfig& config, int64_t bytes_per_activation
 struct Builder {
   std::vector<PlannedBuffer>& buffers;
   void shared(const char* name, const char* category, const std::string& dtype, int64_t rows, int64_t cols) {
-    buffers.push_back({name, category, dtype, rows, cols, true});
+    buffers.push_back({name, category, dtype, rows, cols, true, false});
   }
   void own(const char* name, const char* category, const std::string& dtype, int64_t rows, int64_t cols) {
-    buffers.push_back({name, category, dtype, rows, cols, false});
+    buffers.push_back({name, category, dtype, rows, cols, false, false});
   }
 };
 
@@ -94,6 +94,9 @@ void add_batch(Builder& add, const PlanInput& input, const Plan& plan, int64_t M
     add.own("aux_by_latent.offsets", "selection", "I64", 1, latents + 1);
     add.own("aux_by_latent.positions", "selection", "I32", B, a);
   }
+  // What a checkpoint copies before it is written: rows of weights, moments and counters; and the decoder
+  // bias.
+  add.own("checkpoint", "copies", "U8", 1, latents * (6 * n + 3) * 4 + latents * 8 + 3 * n * 4);
   add.own("grad_b_dec", "gradients", "F32", 1, n);
   if (!plan.stores_gradients) return;
   add.own("grad_W_enc", "gradients", "F32", latents, n);
@@ -101,17 +104,21 @@ void add_batch(Builder& add, const PlanInput& input, const Plan& plan, int64_t M
   add.own("grad_b_enc", "gradients", "F32", 1, latents);
 }
 
-// What the threads of a rank keep between calls (src/engine/backend/cpu/cpu_backend.h, ThreadScratch).
+// What the threads of a rank keep between calls (src/engine/backend/cpu/cpu_backend.h, ThreadScratch). Rows
+// are selected in groups of up to 16 tiles, at least one group for each thread that finds a tile.
 int64_t scratch_bytes(const PlanInput& input, const Plan& plan, int64_t M, int64_t n) {
+  constexpr int64_t kGroupTiles = 16, kStateBytes = 32;
   const int64_t chunk = latent_chunk(M), size = input.config.train.dtype == "bf16" ? 2 : 4;
-  const int64_t rows = std::min<int64_t>(
-      ceil_div(plan.micro_batch_size, input.ranks * input.threads) + kRowTile, 16 * kRowTile);
+  const int64_t tiles = ceil_div(ceil_div(plan.micro_batch_size, kRowTile), input.ranks);
+  const int64_t groups = std::max(ceil_div(tiles, kGroupTiles), std::min(tiles, input.threads));
+  const int64_t rows = kRowTile * ceil_div(tiles, groups);
   const auto room = [](int64_t k) { return k > 0 ? std::max(2 * k, k + 96) + 16 : 0; };
-  const int64_t candidates = rows * 8 * (room(plan.code_slots) + room(plan.aux_slots));
-  const int64_t tiles = kRowTile * chunk * 4 + chunk * n * size + 5 * n * 4;
+  const int64_t candidates = rows * (8 * (room(plan.code_slots) + room(plan.aux_slots)) + 2 * kStateBytes);
+  const int64_t packing = size == 2 || M % chunk != 0 ? chunk * n * size : 0;
+  const int64_t tile = kRowTile * chunk * 4 + 5 * n * 4;
   const bool relu = input.config.sae.architecture == "relu";
-  const int64_t dense = relu ? 2 * chunk * n * 4 + kRowTile * (n * 4 + chunk * (4 + size)) : 0;
-  return input.threads * (candidates + tiles + dense);
+  const int64_t dense = relu ? 2 * chunk * n * 4 + kRowTile * (std::max(n, chunk) * 4 + 2 * chunk * size) : 0;
+  return std::min(input.threads, groups) * (candidates + tile) + input.threads * (packing + dense);
 }
 
 }  // namespace
@@ -178,7 +185,8 @@ Plan make_plan(const PlanInput& input) {
   Builder add{plan.buffers};
   add_state(add, input, M, n);
   add_batch(add, input, plan, M, n);
-  add.own("threads", "scratch", "U8", 1, scratch_bytes(input, plan, M, n));
+  add.own("threads", "selection", "U8", 1, scratch_bytes(input, plan, M, n));
+  plan.buffers.back().of_backend = true;
   return plan;
 }
 

@@ -12,13 +12,13 @@
 namespace saemill {
 
 struct PlannedBuffer {
-  std::string name;  // "W_enc"
-  std::string
-      category;  // weights | moments | gradients | copies | batch | selection | exchange | loader | scratch
-  std::string dtype;  // as safetensors names it; U8 for opaque bytes
+  std::string name;      // "W_enc"
+  std::string category;  // weights | moments | gradients | copies | batch | selection | exchange | loader
+  std::string dtype;     // as safetensors names it; U8 for opaque bytes
   int64_t rows = 0;
   int64_t cols = 0;
-  bool shared = false;  // one copy for all ranks of a machine, else one per rank
+  bool shared = false;      // one copy for all ranks of a machine, else one per rank
+  bool of_backend = false;  // its threads' own scratch, which the backend allocates
   int64_t bytes() const;
 };
 

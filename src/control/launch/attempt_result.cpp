@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/error.h"
+#include "common/base/proc.h"
 #include "control/launch/attempt.h"
 
 namespace saemill {

@@ -9,11 +9,9 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <iterator>
-#include <sstream>
 
 #include "common/base/error.h"
+#include "common/base/proc.h"
 #include "control/launch/fd.h"
 
 namespace saemill {
@@ -82,17 +80,6 @@ void reset_signals() {
 std::string describe(const ExitStatus& status) {
   if (status.signal == 0) return fmt::format("exited with code {}", status.code);
   return fmt::format("was killed by signal {} ({})", status.signal, ::strsignal(status.signal));
-}
-
-int64_t process_start_time(pid_t pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  const size_t name_end = text.rfind(')');  // the name itself may hold spaces and brackets
-  if (name_end == std::string::npos) return 0;
-  std::istringstream fields(text.substr(name_end + 1));
-  std::string field;
-  for (int number = 3; number <= 22; ++number) fields >> field;
-  return fields ? std::strtoll(field.c_str(), nullptr, 10) : 0;
 }
 
 Process::Process(const SpawnOptions& options) {

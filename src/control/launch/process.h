@@ -62,7 +62,4 @@ class Process {
   std::optional<ExitStatus> status_;
 };
 
-// Field 22 of /proc/PID/stat, or 0 if there is no such process.
-int64_t process_start_time(pid_t pid);
-
 }  // namespace saemill

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/error.h"
+#include "common/base/proc.h"
 #include "control/launch/signals.h"
 
 namespace saemill {

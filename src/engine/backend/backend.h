@@ -126,6 +126,10 @@ class Backend {
   virtual DType low() const = 0;
   virtual int64_t packed_chunk_bytes() const = 0;
 
+  // Takes now what select will need for batches of `rows` with so many slots, so that a run holds all of its
+  // memory from the start. Without it the memory is taken at the first call.
+  virtual void reserve(int64_t /*rows*/, int64_t /*slots*/, int64_t /*aux_slots*/) {}
+
   // centered = low(x - b_dec); rows after R up to the padded end are zeroed.
   void center(const View& x, const View& b_dec, const View& centered);
   // Packs chunks of rows [first, last) of sae.W_enc (and W_dec where packed has it).

@@ -11,8 +11,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/error.h"
+#include "common/base/proc.h"
 #include "engine/comm/communicator.h"
-#include "engine/comm/shm/process_status.h"
 
 namespace saemill {
 namespace {
@@ -100,12 +100,12 @@ TEST_F(ShmProcess, StoppedRankIsNamedAtTheDeadline) {
   EXPECT_EQ(exit_code_of_rank_1(), 0);
 }
 
-TEST(ProcessStatus, TellsAProcessFromItsZombieAndFromALaterOne) {
-  const ProcessStatus own = process_status(::getpid());
+TEST(ProcessStat, TellsAProcessFromItsZombieAndFromALaterOne) {
+  const ProcessStat own = process_stat(::getpid());
   EXPECT_EQ(own.state, 'R');
-  EXPECT_GT(own.start_time, 0U);
-  EXPECT_FALSE(is_gone(own, own.start_time));
-  EXPECT_TRUE(is_gone(own, own.start_time + 1));
+  EXPECT_GT(own.start_time, 0);
+  EXPECT_FALSE(has_ended(own, own.start_time));
+  EXPECT_TRUE(has_ended(own, own.start_time + 1));
 
   std::array<int, 2> gate{};
   ASSERT_EQ(::pipe(gate.data()), 0);
@@ -116,15 +116,15 @@ TEST(ProcessStatus, TellsAProcessFromItsZombieAndFromALaterOne) {
     ::_exit(::read(gate[0], &byte, 1) == 0 ? 0 : 1);
   }
   ::close(gate[0]);
-  const uint64_t start_time = process_status(child).start_time;
-  EXPECT_FALSE(is_gone(process_status(child), start_time));
+  const int64_t start_time = process_stat(child).start_time;
+  EXPECT_FALSE(has_ended(process_stat(child), start_time));
   ::close(gate[1]);
   siginfo_t info{};
   ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT);  // it stays a zombie
-  EXPECT_EQ(process_status(child).state, 'Z');
-  EXPECT_TRUE(is_gone(process_status(child), start_time));
+  EXPECT_EQ(process_stat(child).state, 'Z');
+  EXPECT_TRUE(has_ended(process_stat(child), start_time));
   ::waitpid(child, nullptr, 0);
-  EXPECT_TRUE(is_gone(process_status(child), start_time));
+  EXPECT_TRUE(has_ended(process_stat(child), start_time));
 }
 
 }  // namespace

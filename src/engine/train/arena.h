@@ -21,6 +21,8 @@ class Arena {
   Arena(const Plan& plan, Communicator& comm);
   // The buffer of that name as a view, or an empty view where the plan has none.
   View operator[](const std::string& name) const;
+  // Gives the pages of a buffer that no rank needs any more back to the system; it reads as zeros afterwards.
+  void release(const std::string& name);
 
  private:
   std::map<std::string, View> views_;

@@ -15,8 +15,8 @@ size_t tensor_bytes(const CheckpointTensor& tensor, int64_t rows) {
 }  // namespace
 
 Checkpointer::Checkpointer(FileSystem& files, fs::path run, const CheckpointConfig& config,
-                           Communicator& comm, Reporter& reporter)
-    : files_(files), run_(std::move(run)), config_(config), comm_(comm), reporter_(reporter) {}
+                           Communicator& comm, Reporter& reporter, const View& room)
+    : files_(files), run_(std::move(run)), config_(config), comm_(comm), reporter_(reporter), room_(room) {}
 
 Checkpointer::~Checkpointer() {
   if (thread_.joinable()) thread_.join();
@@ -30,8 +30,8 @@ void Checkpointer::start(const TrainingState& state) {
   size_t total = 0;
   for (const auto& tensor : rows) total += tensor_bytes(tensor, last - first);
   for (const auto& tensor : shared) total += tensor_bytes(tensor, 1);
-  copy_.resize(total);
-  std::byte* to = copy_.data();
+  ensure(total <= room_.bytes(), "a checkpoint larger than its buffer");
+  std::byte* to = room_.data;
   const auto copy = [&](std::vector<CheckpointTensor>& tensors, int64_t count) {
     for (CheckpointTensor& tensor : tensors) {
       const size_t bytes = tensor_bytes(tensor, count);
@@ -87,7 +87,6 @@ void Checkpointer::settle(const std::vector<Signals>& signals) {
   if (!std::all_of(signals.begin(), signals.end(), saved)) return;
   if (thread_.joinable()) thread_.join();
   saving_ = false;
-  copy_ = {};
   failed_ =
       std::any_of(signals.begin(), signals.end(), [](const Signals& one) { return one[kSaveFailed] > 0; });
   if (!error_.empty())

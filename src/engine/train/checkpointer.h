@@ -17,8 +17,9 @@ enum Signal : size_t { kRequest, kSavedStep, kSavedBytes, kSavedCrc, kSaveFailed
 
 class Checkpointer {
  public:
+  // `room` holds the copy; the plan's buffer "checkpoint".
   Checkpointer(FileSystem& files, fs::path run, const CheckpointConfig& config, Communicator& comm,
-               Reporter& reporter);
+               Reporter& reporter, const View& room);
   ~Checkpointer();
 
   bool busy() const { return saving_; }
@@ -46,7 +47,7 @@ class Checkpointer {
   int64_t step_ = 0;
   int64_t d_sae_ = 0;
   nlohmann::json state_json_;
-  std::vector<std::byte> copy_;
+  View room_;
   CheckpointFile rows_file_, shared_file_;
   std::string error_;
   std::atomic<bool> written_{false};

@@ -28,7 +28,7 @@ class Evaluator {
     const int64_t n = sae.d_in, M = sae.d_sae;
     // Every positive latent of a ReLU code is wanted, however many there are.
     const int64_t slots = sae.architecture == "topk" ? std::min(sae.k, M) : M;
-    rows_ = kRowTile * (sae.architecture == "topk" ? 16 : threads);
+    rows_ = kRowTile * (sae.architecture == "topk" ? 4 : 1);
     weights_ = {view_of(sae.W_enc, M, n), view_of(sae.W_dec, M, n), view_of(sae.b_enc, 1, M),
                 view_of(sae.b_dec, 1, n)};
     packed_ = {make(DType::u8, ceil_div(M, latent_chunk(M)), backend_->packed_chunk_bytes()), {}, {}};

@@ -10,15 +10,16 @@ namespace saemill {
 namespace {
 
 constexpr int64_t kSampleRows = 32768;                 // Gao et al. 2024 take as many
-constexpr int64_t kSampleElements = int64_t{1} << 25;  // bounds the memory of the sample
+constexpr int64_t kSampleElements = int64_t{1} << 25;  // bounds the memory of the sample,
+constexpr int64_t kSampleShare = 4;                    // which no sample takes more of than the moments will
 constexpr int kMedianIterations = 100;
 constexpr double kMedianTolerance = 1e-5;
 constexpr uint64_t kWeightStream = 1;
 
 // The first rows in the order of the data.
-std::vector<float> sample_rows(const ActivationSet& set, int64_t seed) {
-  const int64_t n = set.d_in(),
-                rows = std::min({set.rows(), kSampleRows, std::max<int64_t>(1, kSampleElements / n)});
+std::vector<float> sample_rows(const ActivationSet& set, int64_t seed, int64_t d_sae) {
+  const int64_t n = set.d_in(), rows = std::min({set.rows(), kSampleRows, kSampleShare * d_sae,
+                                                 std::max<int64_t>(1, kSampleElements / n)});
   std::vector<float> sample(static_cast<size_t>(rows * n));
   for (int64_t r = 0; r < rows; ++r)
     set.read(row_at(r, set.rows(), static_cast<uint64_t>(seed)), 1.0f,
@@ -101,17 +102,24 @@ void set_weights(TrainingState& state, const RunConfig& config, double encoder_s
 
 }  // namespace
 
-void initialize_state(TrainingState& state, const RunConfig& config, const Architecture& architecture,
-                      const ActivationSet& set, Communicator& comm) {
+DataStart sample_data(const RunConfig& config, const ActivationSet& set) {
   const int64_t n = set.d_in();
+  const std::vector<float> sample = sample_rows(set, config.train.seed, config.sae.d_sae);
+  DataStart start;
+  start.scale = scale_of(config.activations.normalize, sample, n);
+  std::vector<double> bias(static_cast<size_t>(n));
+  if (config.sae.decoder_bias_init == "mean") bias = mean_of(sample, n);
+  if (config.sae.decoder_bias_init == "geometric_median") bias = geometric_median(sample, n);
+  for (const double value : bias) start.b_dec.push_back(static_cast<float>(value * start.scale));
+  return start;
+}
+
+void initialize_state(TrainingState& state, const RunConfig& config, const Architecture& architecture,
+                      const DataStart& start, Communicator& comm) {
+  const int64_t n = state.weights.W_enc.cols;
   if (comm.rank() == 0) {
-    const std::vector<float> sample = sample_rows(set, config.train.seed);
-    state.scale = scale_of(config.activations.normalize, sample, n);
-    std::vector<double> bias(static_cast<size_t>(n));
-    if (config.sae.decoder_bias_init == "mean") bias = mean_of(sample, n);
-    if (config.sae.decoder_bias_init == "geometric_median") bias = geometric_median(sample, n);
-    for (int64_t i = 0; i < n; ++i)
-      state.weights.b_dec.as<float>()[i] = static_cast<float>(bias[static_cast<size_t>(i)] * state.scale);
+    state.scale = start.scale;
+    std::copy(start.b_dec.begin(), start.b_dec.end(), state.weights.b_dec.as<float>());
     set_weights(state, config, architecture.encoder_scale(n, state.weights.W_enc.rows));
   }
   comm.broadcast(reinterpret_cast<std::byte*>(&state.scale), sizeof state.scale, 0);

@@ -41,9 +41,18 @@ struct TrainingState {
   void from_json(const nlohmann::json& json);
 };
 
-// Rank 0 computes the start, all ranks receive it: decoder rows are random unit vectors by (seed, element),
-// the decoder bias is sae.decoder_bias_init of a sample of rows, the scale is that of activations.normalize.
+// What a training takes from its data before the first step: the scale of activations.normalize, and
+// sae.decoder_bias_init of a sample of rows. Computed before the state is allocated, for the sample takes
+// memory.
+struct DataStart {
+  double scale = 1;
+  std::vector<float> b_dec;
+};
+DataStart sample_data(const RunConfig& config, const ActivationSet& set);
+
+// Rank 0 makes the start, of which alone `start` is used, and all ranks receive it: decoder rows are random
+// unit vectors by (seed, element).
 void initialize_state(TrainingState& state, const RunConfig& config, const Architecture& architecture,
-                      const ActivationSet& set, Communicator& comm);
+                      const DataStart& start, Communicator& comm);
 
 }  // namespace saemill

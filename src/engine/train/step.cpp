@@ -53,7 +53,9 @@ Step::Step(const RunConfig& config, const Plan& plan, const Arena& arena, const 
       codes_{arena["codes.index"], arena["codes.value"], arena["codes.grad"]},
       aux_{arena["aux.index"], arena["aux.value"], arena["aux.grad"]},
       by_latent_{arena["by_latent.offsets"], arena["by_latent.positions"]},
-      aux_by_latent_{arena["aux_by_latent.offsets"], arena["aux_by_latent.positions"]} {}
+      aux_by_latent_{arena["aux_by_latent.offsets"], arena["aux_by_latent.positions"]} {
+  backend_.reserve(state_.share.last_row - state_.share.first_row, plan_.code_slots, plan_.aux_slots);
+}
 
 template <typename Work>
 void Step::timed(const char* phase, Work&& work) {

@@ -26,11 +26,12 @@ class Trainer {
                                   config_.train.dtype == "bf16" ? DType::bf16 : DType::f32, options.threads)),
         plan_(
             make_plan({config_, set_->d_in(), comm.size(), options.threads, backend_->packed_chunk_bytes()})),
+        start_(comm.rank() == 0 && !options.resume_step ? sample_data(config_, *set_) : DataStart{}),
         arena_(plan_, comm),
         architecture_(make_architecture(config_.sae)),
         state_(arena_, share_of(plan_.micro_batch_size, config_.sae.d_sae, comm.rank(), comm.size())),
         step_(config_, plan_, arena_, *architecture_, *backend_, comm, state_),
-        checkpointer_(files, options.run, config_.checkpoint, comm, reporter) {}
+        checkpointer_(files, options.run, config_.checkpoint, comm, reporter, arena_["checkpoint"]) {}
 
   Outcome run() {
     start_state();
@@ -78,7 +79,8 @@ class Trainer {
                            state_.row_tensors());
       read_checkpoint_shared(manifest, state_.shared_tensors());
     } else {
-      initialize_state(state_, config_, *architecture_, *set_, comm_);
+      initialize_state(state_, config_, *architecture_, start_, comm_);
+      start_ = {};
     }
     backend_->pack(state_.weights, state_.packed, state_.share.first_latent, state_.share.last_latent);
     step_.share_state();
@@ -126,8 +128,12 @@ class Trainer {
   // Rank 0 has all weights: they are shared, or were gathered after the last step.
   Outcome finish(bool early) {
     reporter_.progress(state_.step, "export");
+    arena_.release("checkpoint");
+    comm_.barrier();  // all have released theirs before the evaluation takes memory
     if (comm_.rank() == 0) {
       export_sae(files_, options_.run / "sae", config_, state_, *set_);
+      // All ranks have saved what they had to: the evaluation of the exported file takes the moments' place.
+      for (const char* moment : {"m.W_enc", "m.W_dec", "v.W_enc", "v.W_dec"}) arena_.release(moment);
       const Evaluation evaluation =
           evaluate_sae(read_sae(options_.run / "sae"), *set_, kReportRows, options_.threads);
       nlohmann::ordered_json report = evaluation.to_json();
@@ -152,6 +158,7 @@ class Trainer {
   FileSystem& files_;
   std::unique_ptr<Backend> backend_;
   Plan plan_;
+  DataStart start_;
   Arena arena_;
   std::unique_ptr<Architecture> architecture_;
   TrainingState state_;

@@ -75,6 +75,7 @@ class CpuBackend final : public Backend {
   DType real() const override { return DType::f32; }
   DType low() const override { return dtype_of<Low>(); }
   int64_t packed_chunk_bytes() const override;
+  void reserve(int64_t rows, int64_t slots, int64_t aux_slots) override;
 
  protected:
   void do_center(const View& x, const View& b_dec, const View& centered) override;
@@ -93,6 +94,7 @@ class CpuBackend final : public Backend {
   struct DenseGemms {  // made when the dense path is first taken
     Gemm decode, gradient;
   };
+  int64_t select_groups(int64_t tiles) const;
   bool select_rows(const SelectTask& task, int64_t first_tile, int64_t last_tile, ThreadScratch& scratch);
   void decode_block(const DecodeTask& task, int64_t block, ThreadScratch& scratch);
   void dense_forward_tile(const DenseForwardTask& task, int64_t tile, ThreadScratch& scratch);

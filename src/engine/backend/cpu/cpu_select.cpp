@@ -123,10 +123,22 @@ bool CpuBackend<Low>::select_rows(const SelectTask& task, int64_t first_tile, in
 }
 
 template <typename Low>
+int64_t CpuBackend<Low>::select_groups(int64_t tiles) const {
+  return std::max(ceil_div(tiles, kGroupTiles), std::min(tiles, static_cast<int64_t>(scratch_.size())));
+}
+
+template <typename Low>
+void CpuBackend<Low>::reserve(int64_t rows, int64_t slots, int64_t aux_slots) {
+  const int64_t tiles = ceil_div(rows, kRowTile), groups = std::max<int64_t>(select_groups(tiles), 1);
+  const int64_t group_rows = std::min(rows, kRowTile * ceil_div(tiles, groups));
+  for (size_t i = 0; i < std::min(scratch_.size(), static_cast<size_t>(groups)); ++i)
+    make_states(group_rows, slots, aux_slots, scratch_[i]);
+}
+
+template <typename Low>
 bool CpuBackend<Low>::do_select(const SelectTask& task) {
   const int64_t tiles = ceil_div(task.rows, kRowTile);
-  const int64_t groups =
-      std::max(ceil_div(tiles, kGroupTiles), std::min(tiles, static_cast<int64_t>(scratch_.size())));
+  const int64_t groups = select_groups(tiles);
   std::vector<uint8_t> more(static_cast<size_t>(groups));
   parallel_for(groups, scratch_, [&](int64_t group, ThreadScratch& scratch) {
     const int64_t first = tiles * group / groups, last = tiles * (group + 1) / groups;

@@ -10,7 +10,7 @@
 #include <cstring>
 
 #include "common/base/clock.h"
-#include "engine/comm/shm/process_status.h"
+#include "common/base/proc.h"
 
 namespace saemill {
 namespace {
@@ -66,7 +66,7 @@ Rendezvous::Rendezvous(ControlPage& page, int rank, int size, double deadline_se
   // With more ranks than cores a spinning rank only keeps the late one from running.
   cpu_set_t cores;
   if (::sched_getaffinity(0, sizeof cores, &cores) == 0 && CPU_COUNT(&cores) >= size) spins_ = kSpins;
-  start_time_ = process_status(::getpid()).start_time;
+  start_time_ = static_cast<uint64_t>(process_start_time(::getpid()));
 }
 
 void Rendezvous::join() {
@@ -153,10 +153,10 @@ void Rendezvous::check_peers(uint64_t phase, const Call& call, double waited) {
     const uint64_t start_time = slot.start_time.load(std::memory_order_acquire);
     // In tests ranks are threads of this process: then there is nothing to ask about.
     const bool known = pid != 0 && pid != ::getpid() && start_time != 0 && start_time_ != 0;
-    const ProcessStatus status = known ? process_status(pid) : ProcessStatus{};
+    const ProcessStat status = known ? process_stat(pid) : ProcessStat{};
     // It may have arrived and ended, both after the first look.
     if (slot.arrived.load(std::memory_order_seq_cst) > phase) continue;
-    if (known && is_gone(status, start_time))
+    if (known && has_ended(status, static_cast<int64_t>(start_time)))
       gone += fmt::format("{}rank {} (pid {}) is gone", gone.empty() ? "" : "; ", r, pid);
     else
       late += fmt::format("{}rank {} did not reach {} #{} within {:g} s ({})", late.empty() ? "" : "; ", r,

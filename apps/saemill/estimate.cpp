@@ -1,0 +1,172 @@
+// saemill estimate: what each device must hold, from the plan that the trainer would allocate from.
+#include "estimate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include "commands.h"
+#include "common/base/error.h"
+#include "control/launch/devices.h"
+#include "control/launch/worker_client.h"
+#include "machine.h"
+
+namespace saemill {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  std::string config, model;
+  std::vector<std::string> overrides;
+  std::string devices = "auto", worker;
+  int64_t d_sae = 0, batch = 0, k = 0;
+  std::string architecture, dtype;
+  bool json = false;
+};
+
+// What a rank will run with: the launcher divides the cores equally.
+int64_t threads_of_rank(int64_t devices) {
+  const auto cores = static_cast<int64_t>(allowed_cores().size());
+  return devices > cores ? 1 : (cores + devices - 1) / devices;
+}
+
+Estimate estimate_config(RunConfig config, const std::string& source, int64_t devices,
+                         const std::string& worker) {
+  int64_t d_in = config.activations.d_in, rows = 0;
+  if (!config.activations.path.empty() && std::filesystem::exists(config.activations.path)) {
+    SignalRequests signals;
+    const ActivationsInfo info =
+        inspect_activations(find_worker(worker), config.activations.path, config.activations.tensor, signals);
+    if (d_in != 0 && d_in != info.d_in)
+      fail(ErrorCode::bad_config, "{}: activations.d_in is {}, but {} holds {}", source, d_in,
+           config.activations.path, info.d_in);
+    d_in = info.d_in, rows = info.rows;
+  }
+  if (d_in < 1)
+    fail(ErrorCode::bad_config,
+         "{}: activations.path \"{}\" is not there; accepted: a path, or activations.d_in", source,
+         config.activations.path);
+  if (config.train.steps == 0 && (rows == 0 || (config.train.tokens == 0 && config.train.epochs == 0)))
+    config.train.steps = 1;  // how long a run takes does not change what it holds
+  const RunConfig resolved = resolve_run_config(std::move(config), d_in, std::max<int64_t>(rows, 1), devices);
+  return estimate({resolved, d_in, devices, threads_of_rank(devices), cpu_constants()});
+}
+
+RunConfig config_of_model(const Options& options) {
+  RunConfig config;
+  config.activations.d_in = model_width(options.model);
+  config.sae.d_sae = options.d_sae;
+  if (options.batch > 0) config.train.batch_size = options.batch;
+  if (options.k > 0) config.sae.k = options.k;
+  if (!options.architecture.empty()) config.sae.architecture = options.architecture;
+  if (!options.dtype.empty()) config.train.dtype = options.dtype;
+  config.train.steps = 1;
+  return run_config_from_json(run_config_to_json(config));  // the same checks as a file's
+}
+
+Json to_json(const Estimate& estimate, const std::vector<std::string>& names, const Snapshot& snapshot) {
+  Json devices = Json::array(), breakdown = Json::object();
+  for (const auto& [category, bytes] : estimate.breakdown) breakdown[category] = bytes;
+  for (const std::string& name : names) {
+    Json device{{"gpu", name}, {"memory_required", estimate.memory_required}};
+    if (const Device* found = find_device(snapshot.devices, name); found != nullptr && found->memory_free) {
+      device["memory_free"] = *found->memory_free;
+      device["fits"] = *found->memory_free >= estimate.memory_required;
+    }
+    device["breakdown"] = breakdown;
+    devices.push_back(std::move(device));
+  }
+  return {{"devices", devices},
+          {"batch",
+           {{"global", estimate.batch_global},
+            {"per_device", estimate.batch_per_device},
+            {"micro_batches", estimate.micro_batches}}},
+          {"total_memory", estimate.total}};
+}
+
+void print(const Json& json) {
+  for (const Json& device : json["devices"]) {
+    std::printf("%s  %.1f MB", device["gpu"].get<std::string>().c_str(),
+                device["memory_required"].get<double>() / 1e6);
+    if (device.contains("memory_free"))
+      std::printf(" of %.1f MB free: %s", device["memory_free"].get<double>() / 1e6,
+                  device["fits"].get<bool>() ? "fits" : "does not fit");
+    std::printf("\n");
+  }
+  std::printf("each device:\n");
+  for (const auto& [category, bytes] : json["devices"][0]["breakdown"].items())
+    std::printf("  %-10s %10.1f MB\n", category.c_str(), bytes.get<double>() / 1e6);
+  const Json& batch = json["batch"];
+  std::printf("batch %lld, at most %lld on a device, in %lld micro-batch%s\n",
+              batch["global"].get<long long>(), batch["per_device"].get<long long>(),
+              batch["micro_batches"].get<long long>(), batch["micro_batches"] == 1 ? "" : "es");
+}
+
+int run(const Options& options) {
+  if (options.config.empty() == options.model.empty())
+    fail(ErrorCode::usage, "estimate: give a configuration, or --model with --d-sae");
+  if (!options.model.empty() && options.d_sae < 1)
+    fail(ErrorCode::usage, "estimate --model: needs --d-sae, the number of latents");
+  const auto names = parse_devices(options.devices);
+  const auto count = static_cast<int64_t>(names.size());
+  const Estimate found =
+      options.model.empty()
+          ? estimate_file(options.config, options.overrides, count, options.worker)
+          : estimate_config(config_of_model(options), "--model " + options.model, count, options.worker);
+  // A slot's share of the memory depends on how many there are: those named.
+  int slots = 1;
+  for (const std::string& name : names)
+    slots = std::max(slots, std::stoi(name.substr(name.find(':') + 1)) + 1);
+  Machine machine({.data = "", .cpu_slots = slots});
+  const Json json = to_json(found, names, *machine.look());
+  if (options.json) {
+    std::printf("%s\n", json.dump().c_str());
+  } else {
+    print(json);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Estimate estimate_file(const std::string& config, const std::vector<std::string>& overrides, int64_t devices,
+                       const std::string& worker) {
+  return estimate_config(load_run_config(config, overrides), config, devices, worker);
+}
+
+int64_t memory_of(const std::string& config, const std::vector<std::string>& overrides, int64_t devices) {
+  return estimate_file(config, overrides, devices, "").memory_required;
+}
+
+void add_estimate(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      app.add_subcommand("estimate", "The memory that a training takes on each device, without running it");
+  command->add_option("config", options->config, "CONFIG.toml or .json");
+  command->add_option("--set", options->overrides, "A key of the configuration and its value")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  command->add_option("--model", options->model, "Instead of a configuration: a model by its name");
+  command->add_option("--d-sae", options->d_sae, "With --model: number of latents")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--batch", options->batch, "With --model: global batch; default 4096")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--k", options->k, "With --model: active latents; default 32")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--architecture", options->architecture, "With --model; default topk");
+  command->add_option("--dtype", options->dtype, "With --model; default bf16");
+  command
+      ->add_option("--devices", options->devices,
+                   "auto (one CPU slot with every core), auto:N, or cpu:0,cpu:1,...")
+      ->capture_default_str();
+  command->add_option("--worker", options->worker, "saemill-worker; default: the one beside saemill")
+      ->type_name("PATH");
+  command->add_flag("--json", options->json, "One JSON object on one line");
+  command->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+}
+
+}  // namespace saemill

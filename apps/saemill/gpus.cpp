@@ -1,0 +1,205 @@
+// saemill gpus: see the devices of this machine, ask which to take, check a choice.
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "commands.h"
+#include "common/base/error.h"
+#include "control/select/selection.h"
+#include "estimate.h"
+#include "gpus_table.h"
+#include "machine.h"
+
+namespace saemill {
+namespace {
+
+constexpr double kSettleSeconds = 0.3;
+constexpr int64_t kMegabyte = 1'000'000;
+
+struct Options {
+  MachineOptions machine;
+  bool available = false, watch = false, json = false;
+  double interval = 1;
+  int64_t memory_mb = 0;
+  int count = 1;
+  std::string kind = "any";
+  bool mixed_models = false;
+  std::vector<std::string> ids, exclude;
+  std::string config;
+  std::vector<std::string> overrides;
+};
+
+void put(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+std::vector<Device> shown(const Snapshot& snapshot, const Options& options) {
+  std::vector<Device> devices;
+  for (const Device& device : snapshot.devices)
+    if (!options.available || device.availability == Availability::free) devices.push_back(device);
+  return devices;
+}
+
+void show(const Snapshot& snapshot, const Options& options) {
+  const auto devices = shown(snapshot, options);
+  put(options.json ? devices_json(devices).dump() + "\n"
+                   : render_table(snapshot, devices, style_of_terminal()));
+}
+
+// Until Ctrl-C. On a terminal each table takes the place of the one before.
+int watch(Machine& machine, const Options& options) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT), sigaddset(&signals, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  const int stop = ::signalfd(-1, &signals, SFD_CLOEXEC);
+  ensure(stop >= 0, "no signalfd");
+  const bool in_place = ::isatty(STDOUT_FILENO) == 1 && !options.json;
+  machine.look();  // what is measured over time is there from the second reading on
+  if (in_place) put("\x1b[2J");
+  while (true) {
+    pollfd polled{stop, POLLIN, 0};
+    if (::poll(&polled, 1, static_cast<int>(options.interval * 1e3)) > 0) break;
+    const auto snapshot = machine.look();
+    if (in_place) put("\x1b[H");
+    const auto devices = shown(*snapshot, options);
+    std::string text = options.json ? devices_json(devices).dump() + "\n"
+                                    : render_table(*snapshot, devices, style_of_terminal());
+    if (in_place) {  // clears the end of each line, and what was below
+      for (size_t at = text.find('\n'); at != std::string::npos; at = text.find('\n', at + 4))
+        text.insert(at, "\x1b[K");
+      text += "\x1b[J";
+    }
+    put(text);
+    if (std::ferror(stdout) != 0) break;  // nobody reads any more
+  }
+  ::close(stop);
+  return 0;
+}
+
+int list(const Options& options) {
+  Machine machine(options.machine);
+  if (options.watch) return watch(machine, options);
+  show(*machine.look(kSettleSeconds), options);
+  return 0;
+}
+
+int recommend_devices(const Options& options) {
+  Machine machine(options.machine);
+  const auto snapshot = machine.look();
+  RecommendRequest request{.memory = options.memory_mb * kMegabyte,
+                           .count = options.count,
+                           .kind = options.kind,
+                           .mixed_models = options.mixed_models,
+                           .exclude = {}};
+  for (const std::string& id : options.exclude) {
+    const Device* device = find_device(snapshot->devices, id);
+    if (device == nullptr) fail(ErrorCode::usage, "--exclude: there is no device {}", id);
+    request.exclude.push_back(device->uuid);
+  }
+  const Recommendation found = recommend(*snapshot, request);
+  const int code = found.choices.empty() ? 1 : 0;
+  if (options.json) return put(to_json(found).dump() + "\n"), code;
+  for (size_t i = 0; i < found.choices.size(); ++i) {
+    std::string names;
+    for (const int index : found.choices[i].gpu_ids)
+      names += (names.empty() ? "" : ",") +
+               short_name(snapshot->devices, snapshot->devices[static_cast<size_t>(index)]);
+    put(fmt::format("{}. {}\n", i + 1, names));
+    for (const std::string& reason : found.choices[i].reasons) put(fmt::format("     {}\n", reason));
+  }
+  if (code == 0) return code;
+  std::fprintf(stderr, "saemill: %s\n", found.help.c_str());
+  for (const Rejected& one : found.rejected)
+    std::fprintf(stderr, "  %s: %s\n",
+                 short_name(snapshot->devices, snapshot->devices[static_cast<size_t>(one.gpu)]).c_str(),
+                 one.reason.message.c_str());
+  return code;
+}
+
+int validate_devices(const Options& options) {
+  Machine machine(options.machine);
+  const auto snapshot = machine.look();
+  int64_t memory = options.memory_mb * kMegabyte;
+  if (!options.config.empty())
+    memory = memory_of(options.config, options.overrides, static_cast<int64_t>(options.ids.size()));
+  const Validation found = validate(*snapshot, options.ids, memory);
+  const int code = found.valid() ? 0 : 1;
+  if (options.json) return put(to_json(found).dump() + "\n"), code;
+  const auto print = [](const char* kind, const Problem& problem) {
+    put(fmt::format("{} {}: {}; {}\n", kind, problem.code, problem.message, problem.fix));
+  };
+  for (const Problem& problem : found.errors) print("error", problem);
+  for (const Problem& problem : found.warnings) print("warning", problem);
+  if (found.valid()) put(found.warnings.empty() ? "valid\n" : "valid, with warnings\n");
+  return code;
+}
+
+void add_list_options(CLI::App& command, Options& options) {
+  command.add_flag("--available", options.available, "Only devices that are free");
+  command.add_flag("--watch", options.watch, "Show again and again, in place, until Ctrl-C");
+  command.add_option("--interval", options.interval, "Seconds between two looks of --watch")
+      ->check(CLI::Range(0.25, 60.0))
+      ->capture_default_str();
+  command.add_flag("--json", options.json, "{gpu_count, gpus[]} on one line");
+  add_machine_options(command, options.machine);
+}
+
+}  // namespace
+
+void add_gpus(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* gpus = app.add_subcommand("gpus", "See this machine's devices, who has them, and which to take");
+  add_list_options(*gpus, *options);
+  gpus->require_subcommand(0, 1);
+  gpus->callback([gpus, options, &chosen] {
+    if (gpus->get_subcommands().empty()) chosen = [options] { return list(*options); };
+  });
+
+  CLI::App* all = gpus->add_subcommand("list", "The same as `saemill gpus`");
+  add_list_options(*all, *options);
+  all->callback([options, &chosen] { chosen = [options] { return list(*options); }; });
+
+  CLI::App* best =
+      gpus->add_subcommand("recommend", "Ranked choices with reasons; exit code 1 where there are too few");
+  best->add_option("--memory", options->memory_mb, "Megabytes (10^6 bytes) that each device must have free")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->type_name("MB");
+  best->add_option("--count", options->count, "How many devices")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  best->add_option("--kind", options->kind, "gpu, cpu, or any: GPUs where the machine has some")
+      ->check(CLI::IsMember({"any", "gpu", "cpu"}))
+      ->capture_default_str();
+  best->add_flag("--mixed-models", options->mixed_models, "Accept devices of several models together");
+  best->add_option("--exclude", options->exclude, "Devices not to take")->type_name("ID");
+  best->add_flag("--json", options->json, "One JSON object, as REST answers");
+  add_machine_options(*best, options->machine);
+  best->callback([options, &chosen] { chosen = [options] { return recommend_devices(*options); }; });
+
+  CLI::App* check =
+      gpus->add_subcommand("validate", "Every problem of a choice; exit code 1 where it has errors");
+  check->add_option("ids", options->ids, "Indices, uuids or names (gpu:0, cpu:1)")
+      ->required()
+      ->type_name("ID...");
+  auto* memory = check->add_option("--memory", options->memory_mb, "Megabytes (10^6 bytes) needed on each")
+                     ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+                     ->type_name("MB");
+  check->add_option("--config", options->config, "A configuration, whose estimate is needed on each")
+      ->excludes(memory)
+      ->type_name("FILE");
+  check->add_option("--set", options->overrides, "A key of the configuration and its value")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  check->add_flag("--json", options->json, "One JSON object, as REST answers");
+  add_machine_options(*check, options->machine);
+  check->callback([options, &chosen] { chosen = [options] { return validate_devices(*options); }; });
+}
+
+}  // namespace saemill
