@@ -145,6 +145,7 @@ Reading Reader::read(double now, double epoch) {
     slow = true;
   }
   if (reading.result != kSuccess) {
+    driver_gone_ = true;
     close();
     return reading;
   }
