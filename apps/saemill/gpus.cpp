@@ -52,13 +52,15 @@ void show(const Snapshot& snapshot, const Options& options) {
 }
 
 // Until Ctrl-C. On a terminal each table takes the place of the one before.
-int watch(Machine& machine, const Options& options) {
+int watch(const Options& options) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT), sigaddset(&signals, SIGTERM);
+  // Before the machine starts threads, which would take the signals otherwise.
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   const int stop = ::signalfd(-1, &signals, SFD_CLOEXEC);
   ensure(stop >= 0, "no signalfd");
+  Machine machine(options.machine);
   const bool in_place = ::isatty(STDOUT_FILENO) == 1 && !options.json;
   machine.look();  // what is measured over time is there from the second reading on
   if (in_place) put("\x1b[2J");
@@ -83,8 +85,8 @@ int watch(Machine& machine, const Options& options) {
 }
 
 int list(const Options& options) {
+  if (options.watch) return watch(options);
   Machine machine(options.machine);
-  if (options.watch) return watch(machine, options);
   show(*machine.look(kSettleSeconds), options);
   return 0;
 }
