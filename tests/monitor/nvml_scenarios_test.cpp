@@ -160,6 +160,7 @@ TEST(Nvml, WhatIsNotSupportedIsAbsent) {
   const auto reader = open_reader();
   read(*reader);
   const auto devices = inventory_of(read(*reader));
+  ASSERT_EQ(devices.size(), properties.size());
   for (size_t i = 0; i < properties.size(); ++i) {
     const auto json = to_json(devices[i]);
     for (const Property& property : properties)
