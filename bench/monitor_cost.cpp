@@ -115,11 +115,12 @@ int run(const Options& options, const fs::path& folder) {
                 row["samples"].get<double>() >= std::floor(options.seconds / options.period / 2);
     result["watch"].push_back(row);
     if (!options.json)
-      fmt::print("{:2} GPUs every {} s: {} samples of {:.2f} ms (at most {:.2f}); sampler {:.2f} % of a core,"
-                 " with the store {:.2f} %\n",
-                 gpus, options.period, row["samples"].get<int>(), row["sample_ms"].get<double>(),
-                 row["sample_ms_max"].get<double>(), row["sampler_cpu_percent"].get<double>(),
-                 row["process_cpu_percent"].get<double>());
+      fmt::print(
+          "{:2} GPUs every {} s: {} samples of {:.2f} ms (at most {:.2f}); sampler {:.2f} % of a core,"
+          " with the store {:.2f} %\n",
+          gpus, options.period, row["samples"].get<int>(), row["sample_ms"].get<double>(),
+          row["sample_ms_max"].get<double>(), row["sampler_cpu_percent"].get<double>(),
+          row["process_cpu_percent"].get<double>());
   }
   const Json row = remember(options, folder);
   complete &= row["buckets"].get<int>() >= 60 && row["buckets"].get<int>() <= 300;
@@ -127,11 +128,12 @@ int run(const Options& options, const fs::path& folder) {
   if (options.json) {
     fmt::print("{}\n", result.dump());
   } else {
-    fmt::print("history of 16 devices, {} s: {:.2f} ms to add a second; {:.1f} ms to ask for one field of one"
-               " device, {:.1f} ms for all 13, in {} buckets; {:.0f} ms to thin; {:.1f} MB\n",
-               row["seconds"].get<int>(), row["add_ms"].get<double>(), row["query_one_field_ms"].get<double>(),
-               row["query_all_fields_ms"].get<double>(), row["buckets"].get<int>(),
-               row["thin_ms"].get<double>(), row["file_bytes"].get<double>() / 1e6);
+    fmt::print(
+        "history of 16 devices, {} s: {:.2f} ms to add a second; {:.1f} ms to ask for one field of one"
+        " device, {:.1f} ms for all 13, in {} buckets; {:.0f} ms to thin; {:.1f} MB\n",
+        row["seconds"].get<int>(), row["add_ms"].get<double>(), row["query_one_field_ms"].get<double>(),
+        row["query_all_fields_ms"].get<double>(), row["buckets"].get<int>(), row["thin_ms"].get<double>(),
+        row["file_bytes"].get<double>() / 1e6);
   }
   return complete ? 0 : 1;
 }

@@ -10,7 +10,6 @@ namespace saemill {
 
 using Json = nlohmann::json;
 
-
 inline std::string gpu_uuid(int index) {
   return fmt::format("GPU-{:08x}-1111-2222-3333-444444444444", index);
 }
