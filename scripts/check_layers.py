@@ -30,7 +30,7 @@ RESERVED = {
     r"#include <immintrin\.h>": ["src/engine/backend/cpu"],
     r"#include <omp\.h>": ["src/engine/backend/cpu", "apps"],
     r"#include <soci": ["src/control/store"],
-    r"#include <dlfcn\.h>": ["src/control/monitor", "src/engine/comm"],
+    r"#include <dlfcn\.h>": ["src/control/monitor", "src/engine/comm", "bench"],
     r"\bgetenv\(|\bstd::cout\b|(?<!\w)f?printf\(|(?<![\w:.])exit\(": ["apps", "tests", "bench"],
 }
 
