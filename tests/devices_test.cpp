@@ -181,7 +181,7 @@ TEST_F(Devices, RecommendKeepsConstraints) {
             Json({3}));
   EXPECT_EQ(run({"gpus", "recommend", "--exclude", "9"}).code, 64);
   EXPECT_EQ(run({"gpus", "recommend", "--kind", "cpu"}).code, 1);
-  EXPECT_EQ(run({"gpus", "recommend", "--kind", "cpu", "--cpu-slots", "1"}).code, 0);
+  EXPECT_EQ(run({"gpus", "recommend", "--kind", "cpu", "--cpu-slots", "64"}).code, 0);
   machine_["gpus"][3]["name"] = "NVIDIA H100";
   write();
   EXPECT_EQ(run({"gpus", "recommend", "--count", "3"}).code, 1);
