@@ -24,3 +24,23 @@ function(saemill_emulated)
   # For "#pragma unroll".
   target_compile_options(${arg_NAME} PRIVATE -Wno-unknown-pragmas)
 endfunction()
+
+# A test of such a library, run with threads, blocks and streams in three orders.
+#
+#   saemill_emulated_test(NAME backend_emulated_test SOURCES x_test.cpp DEPS backend_cuda_emulated)
+function(saemill_emulated_test)
+  cmake_parse_arguments(arg "" "NAME;TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  add_executable(${arg_NAME} ${arg_SOURCES})
+  target_link_libraries(${arg_NAME} PRIVATE ${arg_DEPS} engine_gpu_emulated GTest::gtest GTest::gtest_main)
+  target_compile_definitions(${arg_NAME} PRIVATE SAEMILL_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  saemill_target_options(${arg_NAME})
+  # The names differ from those of the same tests on a GPU.
+  foreach(order forward reverse shuffled:1)
+    gtest_discover_tests(${arg_NAME} TEST_PREFIX "emulated-${order}/" DISCOVERY_TIMEOUT 60
+                         PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS ${arg_NAME}
+                         ENVIRONMENT SAEMILL_EMULATION_ORDER=${order})
+  endforeach()
+endfunction()

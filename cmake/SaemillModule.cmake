@@ -27,7 +27,7 @@ function(saemill_test name)
   target_compile_definitions(${name} PRIVATE SAEMILL_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                              SAEMILL_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
   saemill_target_options(${name})
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${name};${arg_LABELS}")
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${name}\\;${arg_LABELS}")
 endfunction()
 
 function(saemill_module)

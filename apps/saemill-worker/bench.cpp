@@ -139,12 +139,13 @@ int bench_step(const Options& options) {
       make_cpu_backend(n, config.sae.d_sae, options.dtype == "bf16" ? DType::bf16 : DType::f32, threads);
   const Plan plan = make_plan({config, n, 1, threads, backend->packed_chunk_bytes()});
   const ProcessMemory before = process_memory();
-  const Arena arena(plan, *comm);
+  const Arena arena(plan, *comm, *backend);
   const auto architecture = make_architecture(config.sae);
   TrainingState state(arena, share_of(plan.micro_batch_size, config.sae.d_sae, 0, 1));
-  initialize_state(state, config, *architecture, sample_data(config, *set), *comm);
+  initialize_state(state, config, *architecture, sample_data(config, *set), *backend, *comm);
   backend->pack(state.weights, state.packed, 0, config.sae.d_sae);
-  Step step(config, plan, arena, *architecture, *backend, *comm, state);
+  const auto exchange = make_cpu_exchange(*comm);
+  Step step({config, plan, arena, *architecture, *backend, *comm, *exchange, state});
   std::vector<std::span<float>> slots;
   for (const char* name : {"x.0", "x.1"})
     slots.emplace_back(arena[name].as<float>(), arena[name].bytes() / sizeof(float));

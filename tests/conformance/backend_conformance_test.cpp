@@ -52,7 +52,7 @@ class Conformance : public testing::TestWithParam<Case> {
     uint64_t stream = 0;
     for (const char* name : {"x", "W_enc", "W_dec", "b_enc", "b_dec"}) {
       ++stream;
-      const View& view = (*reference_)[name];
+      const View view = (*reference_)[name];
       for (int64_t i = 0; i < view.rows * view.cols; ++i) {
         double value = how == Fill::integers
                            ? static_cast<double>(random_bits(1, stream, static_cast<uint64_t>(i)) % 5) - 2.0
@@ -67,17 +67,17 @@ class Conformance : public testing::TestWithParam<Case> {
     fast_->set(name, i, value);
   }
   void copy_to_fast(const std::string& name) {
-    const View& view = (*reference_)[name];
+    const View view = (*reference_)[name];
     for (int64_t i = 0; i < view.rows * view.cols; ++i) fast_->set(name, i, reference_->get(name, i));
   }
   void expect_equal(const std::string& name, int64_t count = -1) {
-    const View& view = (*reference_)[name];
+    const View view = (*reference_)[name];
     if (count < 0) count = view.rows * view.cols;
     for (int64_t i = 0; i < count; ++i)
       ASSERT_EQ(fast_->get(name, i), reference_->get(name, i)) << name << " element " << i;
   }
   void expect_close(const std::string& name, int64_t count = -1) {
-    const View& view = (*reference_)[name];
+    const View view = (*reference_)[name];
     if (count < 0) count = view.rows * view.cols;
     double difference = 0, size = 0;
     for (int64_t i = 0; i < count; ++i) {
@@ -178,10 +178,44 @@ TEST_P(Conformance, MomentsAndVectorAdam) {
   both([](Rig& rig) {
     rig.backend().data_moments(rig["x"], rig["moments"]);
     View grad = rig["W_enc"].slice(0, 1), m = rig["m.W_enc"].slice(0, 1), v = rig["v.W_enc"].slice(0, 1);
-    rig.backend().adam(rig["b_dec"], grad, m, v, {0.1, 0.9, 0.999, 1e-8, 3}, 0.5);
+    rig.set_scalars({{0.1, 0.9, 0.999, 1e-8, 3}, 0, 0, 0});
+    rig.set("sums", kClipFactor, 0.5);
+    const double* clip = rig["sums"].as<double>() + kClipFactor;
+    rig.backend().adam(rig["b_dec"], grad, m, v, rig.scalars(), clip);
   });
   expect_close("moments");
   expect_close("b_dec");
+}
+
+TEST_P(Conformance, SumsOfTheBatchAndTheGradientOfTheDecoderBias) {
+  fill(Fill::random);
+  for (const double clip_norm : {0.0, 1e-3, 1e9}) {
+    both([&](Rig& rig) {
+      rig.set_dead(3, 2);
+      EXPECT_EQ(rig.get("sums", kDeadLatents), std::min<int64_t>(3, ceil_div(rig.shape().d_sae, 2)));
+      rig.encode(false);
+    });
+    for (const char* name : {"codes.index", "codes.value"}) copy_to_fast(name);
+    both([&](Rig& rig) {
+      for (const char* name : {"sums", "bias_sums", "moment_sums"}) rig.backend().zero(rig[name]);
+      rig.decode(false);
+      rig.group(false);
+      rig.backend().data_moments(rig["x"], rig["moments"]);
+      // Twice, as two micro-batches would.
+      for (int micro = 0; micro < 2; ++micro)
+        rig.backend().sum_batch({rig["row_stats"], rig["block_sums"], rig["moments"], rig["sums"],
+                                 rig["bias_sums"], rig["moment_sums"]});
+      LatentTask task = rig.latent_task(false, false);
+      task.pass = LatentPass::norm;
+      rig.backend().update_latents(task);
+      rig.backend().finish_gradient({rig["bias_sums"], rig["latent_sums"], rig["latent_norms"], clip_norm,
+                                     rig["grad_b_dec"], rig["sums"]});
+    });
+    for (const char* name : {"sums", "bias_sums", "moment_sums", "grad_b_dec"}) expect_close(name);
+    const double factor = reference_->get("sums", kClipFactor);
+    EXPECT_NEAR(fast_->get("sums", kClipFactor) / factor, 1, tolerance_);
+    EXPECT_EQ(factor < 1, clip_norm == 1e-3);
+  }
 }
 
 std::vector<Case> cases() {

@@ -34,6 +34,7 @@ Gradients gradients(Rig& rig, const Problem& problem) {
     for (size_t i = 0; i < values.size(); ++i) rig.set(name, static_cast<int64_t>(i), values[i]);
   rig.set_dead_list(problem.dead);
   const double batch = static_cast<double>(problem.shape.batch);
+  rig.set_l1(problem.l1 / batch);
   LatentTask latents = rig.latent_task(aux, dense);
   if (dense) {
     rig.backend().center(rig["x"], rig["b_dec"], rig["centered"]);
@@ -45,11 +46,9 @@ Gradients gradients(Rig& rig, const Problem& problem) {
     DecodeTask decode = rig.decode_task(aux);
     decode.scale = 2 / batch;
     decode.aux_coefficient = problem.aux_coefficient;
-    decode.l1 = problem.l1 / batch;
     rig.backend().decode(decode);
     rig.group(aux);
   }
-  latents.l1 = problem.l1 / batch;
   latents.pass = LatentPass::accumulate;
   latents.grad_W_enc = rig["grad_W_enc"];
   latents.grad_W_dec = rig["grad_W_dec"];

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/error.h"
+#include "common/plan/gpu_plan.h"
 #include "common/plan/tiles.h"
 
 namespace saemill {
@@ -36,10 +37,11 @@ int64_t choose_micro_batch(const RunConfig& config, int64_t bytes_per_activation
 struct Builder {
   std::vector<PlannedBuffer>& buffers;
   void shared(const char* name, const char* category, const std::string& dtype, int64_t rows, int64_t cols) {
-    buffers.push_back({name, category, dtype, rows, cols, true, false});
+    buffers.push_back({name, category, dtype, rows, cols});
+    buffers.back().shared = true;
   }
   void own(const char* name, const char* category, const std::string& dtype, int64_t rows, int64_t cols) {
-    buffers.push_back({name, category, dtype, rows, cols, false, false});
+    buffers.push_back({name, category, dtype, rows, cols});
   }
 };
 
@@ -78,13 +80,18 @@ void add_batch(Builder& add, const PlanInput& input, const Plan& plan, int64_t M
     add.shared("aux.value", "selection", "F32", B, a);
     add.shared("aux.grad", "selection", "F32", B, a);
   }
-  add.own("dead", "selection", "I32", 1, M);
+  add.own("dead", "selection", "I32", 1, M + 1);
+  add.own("overflow", "selection", "I32", 1, 1);
+  add.own("step_scalars", "selection", "U8", 1, 64);  // StepScalars
+  add.own("step_sums", "selection", "F64", 1, 7);     // kStepSums
+  add.own("bias_sums", "selection", "F64", 1, n);
+  add.own("moment_sums", "selection", "F64", 1, n + 1);
   add.shared("row_stats", "exchange", "F64", B, 4);
   add.shared("row_block_sums", "exchange", "F32", row_blocks, n);
   add.shared("data_moments", "exchange", "F64", row_blocks, n + 1);
   add.shared("latent_block_sums", "exchange", "F32", latent_blocks, n);
   add.shared("latent_block_norms", "exchange", "F64", 1, latent_blocks);
-  add.shared("signals", "exchange", "F64", input.ranks, 8);
+  add.shared("signals", "exchange", "F64", 2 * input.ranks, 8);  // of odd and even steps
   const int64_t rows = std::min(B, kRowTile * ceil_div(ceil_div(B, kRowTile), input.ranks));
   for (const char* name : {"x.0", "x.1"}) add.own(name, "loader", "F32", rows, n);
   const int64_t latents = std::min(M, latent_chunk(M) * ceil_div(ceil_div(M, latent_chunk(M)), input.ranks));
@@ -124,7 +131,8 @@ int64_t scratch_bytes(const PlanInput& input, const Plan& plan, int64_t M, int64
 }  // namespace
 
 int64_t PlannedBuffer::bytes() const {
-  return round_up(rows * cols * element_size(dtype), 64);
+  if (!same_as.empty()) return 0;
+  return round_up((owned_rows > 0 ? owned_rows : rows) * cols * element_size(dtype), 64);
 }
 
 const PlannedBuffer& Plan::at(const std::string& name) const {
@@ -185,6 +193,11 @@ Plan make_plan(const PlanInput& input) {
   Builder add{plan.buffers};
   add_state(add, input, M, n);
   add_batch(add, input, plan, M, n);
+  plan.memory = input.memory;
+  if (input.memory == DeviceMemory::gpu) {
+    place_on_gpu(input, plan);
+    return plan;
+  }
   add.own("threads", "selection", "U8", 1, scratch_bytes(input, plan, M, n));
   plan.buffers.back().of_backend = true;
   return plan;

@@ -11,14 +11,19 @@
 
 namespace saemill {
 
+enum class DeviceMemory { cpu, gpu };
+
 struct PlannedBuffer {
   std::string name;      // "W_enc"
   std::string category;  // weights | moments | gradients | copies | batch | selection | exchange | loader
   std::string dtype;     // as safetensors names it; U8 for opaque bytes
   int64_t rows = 0;
   int64_t cols = 0;
-  bool shared = false;      // one copy for all ranks of a machine, else one per rank
-  bool of_backend = false;  // its threads' own scratch, which the backend allocates
+  bool shared = false;       // one copy for all ranks of a machine, else one per rank
+  bool host = false;         // of a GPU rank: in the host's memory
+  int64_t owned_rows = 0;    // of a GPU rank that keeps only rows of its own latents: at most so many; 0: all
+  std::string same_as = {};  // has no memory of its own, but that of another buffer
+  bool of_backend = false;   // its threads' own scratch, which the backend allocates
   int64_t bytes() const;
 };
 
@@ -28,6 +33,7 @@ struct PlanInput {
   int64_t ranks = 1;
   int64_t threads = 1;             // of one rank
   int64_t packed_chunk_bytes = 0;  // of the backend; 0: what a layout without padding takes
+  DeviceMemory memory = DeviceMemory::cpu;
 };
 
 struct Plan {
@@ -43,6 +49,7 @@ struct Plan {
   int64_t total_bytes() const;             // of all ranks on one machine
   nlohmann::ordered_json to_json() const;  // {total_bytes, breakdown{category: bytes}, buffers[]}
   int64_t ranks = 1;
+  DeviceMemory memory = DeviceMemory::cpu;
 };
 
 // A ReLU step goes the sparse way where at most this share of latents is active per activation (global mean

@@ -21,7 +21,10 @@ class Relu final : public Architecture {
 
   bool forward(Backend& backend, const ForwardTask& task, bool sparse) const override {
     if (sparse) {
-      if (backend.select(task.select)) return false;
+      backend.select(task.select);
+      int32_t overflow = 0;
+      backend.read(&overflow, task.select.overflow.data, sizeof overflow);
+      if (overflow != 0) return false;
       backend.decode(task.decode);
       return true;
     }

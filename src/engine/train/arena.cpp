@@ -32,7 +32,35 @@ void Unmap::operator()(std::byte* memory) const {
   ::munmap(memory, bytes);
 }
 
-Arena::Arena(const Plan& plan, Communicator& comm) {
+Arena::Arena(const Plan& plan, Communicator& comm, Backend& backend, int64_t first_latent) {
+  if (plan.memory == DeviceMemory::cpu)
+    allocate_host(plan, comm);
+  else
+    allocate_gpu(plan, comm, backend, first_latent);
+}
+
+void Arena::allocate_gpu(const Plan& plan, Communicator& comm, Backend& backend, int64_t first_latent) {
+  size_t device = 0, host = 0, shared = 0;
+  const auto sum_for = [&](const PlannedBuffer& buffer) -> size_t& {
+    return buffer.shared ? shared : buffer.host ? host : device;
+  };
+  for (const PlannedBuffer& buffer : plan.buffers)
+    if (!buffer.of_backend) sum_for(buffer) += static_cast<size_t>(buffer.bytes());
+  std::byte* next_shared = comm.allocate(shared);
+  std::byte* next_host = backend.allocate_host(host);
+  std::byte* next_device = backend.allocate(device);
+  for (const PlannedBuffer& buffer : plan.buffers) {
+    if (buffer.of_backend) continue;
+    std::byte*& next = buffer.shared ? next_shared : buffer.host ? next_host : next_device;
+    View view{next, dtype_from_name(buffer.dtype), buffer.rows, buffer.cols};
+    next += buffer.bytes();
+    if (!buffer.same_as.empty()) view.data = views_.at(buffer.same_as).data;
+    if (buffer.owned_rows > 0) view.data -= static_cast<size_t>(first_latent) * view.row_bytes();
+    views_[buffer.name] = view;
+  }
+}
+
+void Arena::allocate_host(const Plan& plan, Communicator& comm) {
   const auto shared_bytes = static_cast<size_t>(plan.shared_bytes());
   std::byte* shared = comm.allocate(shared_bytes);
   size_t bytes = 0;

@@ -1,7 +1,6 @@
 #include "engine/train/checkpointer.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "common/plan/tiles.h"
 
@@ -15,33 +14,52 @@ size_t tensor_bytes(const CheckpointTensor& tensor, int64_t rows) {
 }  // namespace
 
 Checkpointer::Checkpointer(FileSystem& files, fs::path run, const CheckpointConfig& config,
-                           Communicator& comm, Reporter& reporter, const View& room)
-    : files_(files), run_(std::move(run)), config_(config), comm_(comm), reporter_(reporter), room_(room) {}
+                           Communicator& comm, Reporter& reporter, Backend& backend, const View& room)
+    : files_(files),
+      run_(std::move(run)),
+      config_(config),
+      comm_(comm),
+      reporter_(reporter),
+      backend_(backend),
+      room_(room) {}
 
 Checkpointer::~Checkpointer() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Checkpointer::start(const TrainingState& state) {
-  if (saving_) finish();
-  const int64_t first = state.share.first_latent, last = state.share.last_latent;
-  std::vector<CheckpointTensor> rows = state.row_tensors(), shared;
-  if (comm_.rank() == 0) shared = state.shared_tensors();
-  size_t total = 0;
-  for (const auto& tensor : rows) total += tensor_bytes(tensor, last - first);
-  for (const auto& tensor : shared) total += tensor_bytes(tensor, 1);
-  ensure(total <= room_.bytes(), "a checkpoint larger than its buffer");
+Checkpointer::Copies Checkpointer::place(const TrainingState& state) const {
+  Copies copies{state.row_tensors(), state.shared_tensors(), {}};
   std::byte* to = room_.data;
-  const auto copy = [&](std::vector<CheckpointTensor>& tensors, int64_t count) {
+  const auto move = [&](std::vector<CheckpointTensor>& tensors, int64_t count) {
     for (CheckpointTensor& tensor : tensors) {
       const size_t bytes = tensor_bytes(tensor, count);
-      std::memcpy(to, tensor.data, bytes);
+      ensure(to + bytes <= room_.data + room_.bytes(), "a checkpoint larger than its buffer");
+      copies.moves.push_back({tensor.data, to, bytes});
       tensor.data = to;
       to += bytes;
     }
   };
-  copy(rows, last - first);
-  copy(shared, 1);
+  move(copies.rows, state.share.last_latent - state.share.first_latent);
+  move(copies.shared, 1);
+  return copies;
+}
+
+void Checkpointer::restore(int64_t step, TrainingState& state) {
+  const auto manifest = read_manifest(run_ / "checkpoints" / checkpoint_name(step));
+  state.from_json(manifest.state);
+  const Copies copies = place(state);
+  read_checkpoint_rows(manifest, state.share.first_latent, state.share.last_latent, copies.rows);
+  read_checkpoint_shared(manifest, copies.shared);
+  for (const auto& [to, from, bytes] : copies.moves) backend_.write(to, from, bytes);
+}
+
+void Checkpointer::start(const TrainingState& state) {
+  if (saving_) finish();
+  const int64_t first = state.share.first_latent, last = state.share.last_latent;
+  Copies copies = place(state);
+  for (const auto& [from, to, bytes] : copies.moves) backend_.read(to, from, bytes);
+  std::vector<CheckpointTensor> rows = std::move(copies.rows), shared;
+  if (comm_.rank() == 0) shared = std::move(copies.shared);
   saving_ = true;
   failed_ = false;
   written_ = false;

@@ -19,8 +19,11 @@ class Checkpointer {
  public:
   // `room` holds the copy; the plan's buffer "checkpoint".
   Checkpointer(FileSystem& files, fs::path run, const CheckpointConfig& config, Communicator& comm,
-               Reporter& reporter, const View& room);
+               Reporter& reporter, Backend& backend, const View& room);
   ~Checkpointer();
+
+  // Reads a checkpoint into the state.
+  void restore(int64_t step, TrainingState& state);
 
   bool busy() const { return saving_; }
   // Collective. Copies the state and starts writing. While busy: finishes the one before first.
@@ -33,6 +36,15 @@ class Checkpointer {
   bool finish();
 
  private:
+  struct Move {
+    std::byte *state, *copy;
+    size_t bytes;
+  };
+  struct Copies {
+    std::vector<CheckpointTensor> rows, shared;  // whose data lies in room_
+    std::vector<Move> moves;
+  };
+  Copies place(const TrainingState& state) const;
   void write(int64_t first, int64_t last, std::vector<CheckpointTensor> rows,
              std::vector<CheckpointTensor> shared);
   void publish(const std::vector<Signals>& signals);
@@ -42,6 +54,7 @@ class Checkpointer {
   CheckpointConfig config_;
   Communicator& comm_;
   Reporter& reporter_;
+  Backend& backend_;
   bool saving_ = false;
   bool failed_ = false;
   int64_t step_ = 0;

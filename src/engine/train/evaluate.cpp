@@ -50,12 +50,13 @@ class Evaluator {
   void add(int64_t count) {
     const View x = x_.slice(0, count);
     backend_->center(x, weights_.b_dec, centered_);
-    backend_->select({centered_, count, packed_.encoder, weights_.b_enc, codes_, {}, {}});
+    backend_->select({centered_, count, packed_.encoder, weights_.b_enc, codes_, {}, {}, {}});
     DecodeTask task;
     task.x = x;
     task.sae = weights_;
     task.codes = codes_;
     task.scale = 1;
+    task.scalars = &scalars_;
     task.residual = residual_;
     task.row_stats = stats_;
     task.block_sums = sums_;
@@ -108,6 +109,7 @@ class Evaluator {
   std::vector<uint8_t> fired_;
   std::vector<std::vector<std::byte>> memory_;
   int64_t rows_ = 0, count_ = 0;
+  StepScalars scalars_;
   SaeViews weights_;
   PackedViews packed_;
   View x_, centered_, residual_, stats_, sums_, moments_;

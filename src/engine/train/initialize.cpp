@@ -81,22 +81,36 @@ std::vector<double> geometric_median(const std::vector<float>& sample, int64_t n
   return median;
 }
 
-void set_weights(TrainingState& state, const RunConfig& config, double encoder_scale) {
-  const int64_t M = state.weights.W_enc.rows, n = state.weights.W_enc.cols;
-  const auto seed = static_cast<uint64_t>(config.train.seed);
+// Rows of so many latents are made at a time, before they go to the device.
+constexpr int64_t kRowsAtOnce = 256;
+
+void make_rows(uint64_t seed, int64_t first, int64_t last, int64_t n, double encoder_scale, float* enc,
+               float* dec) {
   std::vector<double> row(static_cast<size_t>(n));
-  for (int64_t j = 0; j < M; ++j) {
+  for (int64_t j = first; j < last; ++j) {
     double squares = 0;
     for (int64_t i = 0; i < n; ++i) {
       row[static_cast<size_t>(i)] = random_normal(seed, kWeightStream, static_cast<uint64_t>(j * n + i));
       squares += row[static_cast<size_t>(i)] * row[static_cast<size_t>(i)];
     }
     const double inverse = squares > 0 ? 1 / std::sqrt(squares) : 0;
-    for (int64_t i = 0; i < n; ++i) {
-      state.weights.W_dec.row<float>(j)[i] = static_cast<float>(row[static_cast<size_t>(i)] * inverse);
-      state.weights.W_enc.row<float>(j)[i] =
-          static_cast<float>(row[static_cast<size_t>(i)] * inverse * encoder_scale);
+    for (const double value : row) {
+      *dec++ = static_cast<float>(value * inverse);
+      *enc++ = static_cast<float>(value * inverse * encoder_scale);
     }
+  }
+}
+
+void set_weights(TrainingState& state, const RunConfig& config, double encoder_scale, Backend& backend) {
+  const int64_t n = state.weights.W_enc.cols;
+  std::vector<float> enc(static_cast<size_t>(kRowsAtOnce * n)), dec(enc.size());
+  for (int64_t first = state.share.first_latent; first < state.share.last_latent; first += kRowsAtOnce) {
+    const int64_t last = std::min(state.share.last_latent, first + kRowsAtOnce);
+    make_rows(static_cast<uint64_t>(config.train.seed), first, last, n, encoder_scale, enc.data(),
+              dec.data());
+    const size_t bytes = static_cast<size_t>((last - first) * n) * sizeof(float);
+    backend.write(state.weights.W_enc.row<float>(first), enc.data(), bytes);
+    backend.write(state.weights.W_dec.row<float>(first), dec.data(), bytes);
   }
 }
 
@@ -115,16 +129,18 @@ DataStart sample_data(const RunConfig& config, const ActivationSet& set) {
 }
 
 void initialize_state(TrainingState& state, const RunConfig& config, const Architecture& architecture,
-                      const DataStart& start, Communicator& comm) {
+                      const DataStart& start, Backend& backend, Communicator& comm) {
   const int64_t n = state.weights.W_enc.cols;
+  std::vector<double> told(static_cast<size_t>(n) + 1);
   if (comm.rank() == 0) {
-    state.scale = start.scale;
-    std::copy(start.b_dec.begin(), start.b_dec.end(), state.weights.b_dec.as<float>());
-    set_weights(state, config, architecture.encoder_scale(n, state.weights.W_enc.rows));
+    std::copy(start.b_dec.begin(), start.b_dec.end(), told.begin());
+    told.back() = start.scale;
   }
-  comm.broadcast(reinterpret_cast<std::byte*>(&state.scale), sizeof state.scale, 0);
-  for (const View& view : {state.weights.b_dec, state.weights.W_enc, state.weights.W_dec})
-    comm.broadcast(view.data, view.bytes(), 0);
+  comm.broadcast(reinterpret_cast<std::byte*>(told.data()), told.size() * sizeof(double), 0);
+  state.scale = told.back();
+  const std::vector<float> b_dec(told.begin(), told.end() - 1);
+  backend.write(state.weights.b_dec.data, b_dec.data(), b_dec.size() * sizeof(float));
+  set_weights(state, config, architecture.encoder_scale(n, state.weights.W_enc.rows), backend);
 }
 
 }  // namespace saemill

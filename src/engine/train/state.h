@@ -50,9 +50,9 @@ struct DataStart {
 };
 DataStart sample_data(const RunConfig& config, const ActivationSet& set);
 
-// Rank 0 makes the start, of which alone `start` is used, and all ranks receive it: decoder rows are random
-// unit vectors by (seed, element).
+// Collective. Decoder rows are random unit vectors by (seed, element): each rank makes those of its latents.
+// Of `start` only rank 0's is used.
 void initialize_state(TrainingState& state, const RunConfig& config, const Architecture& architecture,
-                      const DataStart& start, Communicator& comm);
+                      const DataStart& start, Backend& backend, Communicator& comm);
 
 }  // namespace saemill

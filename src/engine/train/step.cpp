@@ -6,9 +6,12 @@
 
 #include "common/base/clock.h"
 #include "common/plan/tiles.h"
+#include "engine/train/gathered_bounds.h"
 
 namespace saemill {
 namespace {
+
+static_assert(sizeof(StepScalars) <= 64 && kStepSums == 7, "the plan has other sizes");
 
 Codes slice_codes(const Codes& codes, int64_t first, int64_t last) {
   return {codes.index.slice(first, last), codes.value.slice(first, last), codes.grad.slice(first, last)};
@@ -21,39 +24,47 @@ View block_slice(const View& view, int64_t first, int64_t last) {
 
 }  // namespace
 
-// Sums over the global batch, added up in the order of its rows.
-struct Step::Sums {
-  std::array<double, kRowStats> stats{};
-  std::vector<double> bias;     // column sums of the residual
-  std::vector<double> moments;  // column sums of x, and of squares
-};
-
-Step::Step(const RunConfig& config, const Plan& plan, const Arena& arena, const Architecture& architecture,
-           Backend& backend, Communicator& comm, TrainingState& state)
-    : config_(config),
-      plan_(plan),
-      architecture_(architecture),
-      backend_(backend),
-      comm_(comm),
-      state_(state),
-      centered_(arena["centered"]),
-      residual_(arena["residual"]),
-      aux_residual_(arena["aux_residual"]),
-      row_stats_(arena["row_stats"]),
-      row_block_sums_(arena["row_block_sums"]),
-      data_moments_(arena["data_moments"]),
-      latent_block_sums_(arena["latent_block_sums"]),
-      latent_block_norms_(arena["latent_block_norms"]),
-      signals_(arena["signals"]),
-      dead_(arena["dead"]),
-      grad_W_enc_(arena["grad_W_enc"]),
-      grad_W_dec_(arena["grad_W_dec"]),
-      grad_b_enc_(arena["grad_b_enc"]),
-      grad_b_dec_(arena["grad_b_dec"]),
-      codes_{arena["codes.index"], arena["codes.value"], arena["codes.grad"]},
-      aux_{arena["aux.index"], arena["aux.value"], arena["aux.grad"]},
-      by_latent_{arena["by_latent.offsets"], arena["by_latent.positions"]},
-      aux_by_latent_{arena["aux_by_latent.offsets"], arena["aux_by_latent.positions"]} {
+Step::Step(const StepParts& parts)
+    : config_(parts.config),
+      plan_(parts.plan),
+      architecture_(parts.architecture),
+      backend_(parts.backend),
+      comm_(parts.comm),
+      exchange_(parts.exchange),
+      state_(parts.state) {
+  const Arena& arena = parts.arena;
+  const std::pair<const char*, View*> views[] = {
+      {"centered", &centered_},
+      {"residual", &residual_},
+      {"aux_residual", &aux_residual_},
+      {"row_stats", &row_stats_},
+      {"row_block_sums", &row_block_sums_},
+      {"data_moments", &data_moments_},
+      {"latent_block_sums", &latent_block_sums_},
+      {"latent_block_norms", &latent_block_norms_},
+      {"signals", &signals_},
+      {"dead", &dead_},
+      {"overflow", &overflow_},
+      {"grad_W_enc", &grad_W_enc_},
+      {"grad_W_dec", &grad_W_dec_},
+      {"grad_b_enc", &grad_b_enc_},
+      {"grad_b_dec", &grad_b_dec_},
+      {"step_scalars", &step_scalars_},
+      {"step_sums", &sums_},
+      {"bias_sums", &bias_sums_},
+      {"moment_sums", &moment_sums_},
+      {"codes.index", &codes_.index},
+      {"codes.value", &codes_.value},
+      {"codes.grad", &codes_.grad},
+      {"aux.index", &aux_.index},
+      {"aux.value", &aux_.value},
+      {"aux.grad", &aux_.grad},
+      {"by_latent.offsets", &by_latent_.offsets},
+      {"by_latent.positions", &by_latent_.positions},
+      {"aux_by_latent.offsets", &aux_by_latent_.offsets},
+      {"aux_by_latent.positions", &aux_by_latent_.positions},
+  };
+  for (const auto& [name, view] : views) *view = arena[name];
   backend_.reserve(state_.share.last_row - state_.share.first_row, plan_.code_slots, plan_.aux_slots);
 }
 
@@ -70,49 +81,58 @@ std::map<std::string, double> Step::take_phases() {
   return phases;
 }
 
-// Latents that have not fired for dead_after activations, before this step.
-void Step::find_dead() {
-  dead_.cols = 0;
-  const int64_t seen = state_.step * config_.train.batch_size;
-  if (seen < config_.sae.dead_after) return;
-  const int64_t* last_fired = state_.last_fired.as<int64_t>();
-  int32_t* dead = dead_.as<int32_t>();
-  for (int64_t j = 0; j < state_.last_fired.cols; ++j)
-    if (seen - last_fired[j] >= config_.sae.dead_after) dead[dead_.cols++] = static_cast<int32_t>(j);
+void Step::begin(const StepInput& input) {
+  const auto batch = config_.train.batch_size;
+  const StepScalars scalars{input.adam, input.l1 / static_cast<double>(batch), state_.step * batch,
+                            (state_.step + 1) * batch};
+  backend_.write_soon(step_scalars_.data, &scalars, sizeof scalars);
+  for (const View& view : {sums_, bias_sums_, moment_sums_, grad_W_enc_, grad_W_dec_, grad_b_enc_})
+    backend_.zero(view);
 }
 
-ForwardTask Step::forward_task(const View& x, const StepInput& input) const {
+// Latents that have not fired for dead_after activations, before this step. Whether there are any.
+bool Step::find_dead() {
+  if (state_.step * config_.train.batch_size < config_.sae.dead_after) return false;
+  backend_.find_dead(state_.last_fired, reinterpret_cast<const StepScalars*>(step_scalars_.data),
+                     config_.sae.dead_after, dead_, sums_);
+  if (backend_.is_asynchronous()) return true;  // it would have to be waited for
+  double dead = 0;
+  backend_.read(&dead, sums_.as<double>() + kDeadLatents, sizeof dead);
+  return dead > 0;
+}
+
+ForwardTask Step::forward_task(const View& x) const {
   const int64_t first = state_.share.first_row, last = state_.share.last_row;
-  const double batch = static_cast<double>(config_.train.batch_size);
   ForwardTask task;
   task.centered = centered_.slice(first, round_up(last, kRowTile));
   task.packed = state_.packed;
-  task.decode = {x,
-                 state_.weights,
-                 slice_codes(codes_, first, last),
-                 {},
-                 2 / batch,
-                 config_.sae.aux_coefficient,
-                 input.l1 / batch,
-                 residual_.slice(first, last),
-                 {},
-                 row_stats_.slice(first, last),
-                 block_slice(row_block_sums_, first, last)};
+  DecodeTask& decode = task.decode;
+  decode.x = x;
+  decode.sae = state_.weights;
+  decode.packed = state_.packed.decoder;
+  decode.codes = slice_codes(codes_, first, last);
+  decode.scale = 2 / static_cast<double>(config_.train.batch_size);
+  decode.aux_coefficient = config_.sae.aux_coefficient;
+  decode.scalars = reinterpret_cast<const StepScalars*>(step_scalars_.data);
+  decode.residual = residual_.slice(first, last);
+  decode.row_stats = row_stats_.slice(first, last);
+  decode.block_sums = block_slice(row_block_sums_, first, last);
   task.select = {
-      task.centered, last - first, state_.packed.encoder, state_.weights.b_enc, task.decode.codes, dead_, {}};
-  if (dead_.cols > 0) {
-    task.select.aux = task.decode.aux = slice_codes(aux_, first, last);
-    task.decode.aux_residual = aux_residual_.slice(first, last);
+      task.centered, last - first, state_.packed.encoder, state_.weights.b_enc, decode.codes, {}, {},
+      overflow_};
+  if (uses_aux_) {
+    task.select.dead = dead_;
+    task.select.aux = decode.aux = slice_codes(aux_, first, last);
+    decode.aux_residual = aux_residual_.slice(first, last);
   }
   return task;
 }
 
 // True: sparse codes. All ranks agree.
-bool Step::forward(const View& x, const StepInput& input, bool sparse) {
-  const ForwardTask task = forward_task(x, input);
+bool Step::forward(const View& x, bool sparse) {
+  const ForwardTask task = forward_task(x);
   backend_.center(x, state_.weights.b_dec, task.centered);
-  bool fits = true;
-  fits = architecture_.forward(backend_, task, sparse);
+  const bool fits = architecture_.forward(backend_, task, sparse);
   if (!sparse || !architecture_.may_overflow()) return sparse;
   std::array<double, 1> vote{fits ? 1.0 : 0.0};
   timed("exchange", [&] { comm_.all_reduce(std::span<double>(vote), Reduce::min); });
@@ -121,36 +141,37 @@ bool Step::forward(const View& x, const StepInput& input, bool sparse) {
   return false;
 }
 
-void Step::gather_batch(bool log, const StepInput& input) {
+// Signals of odd and even steps have their own rows, so that no rank writes what a slower one still reads.
+void Step::gather_batch(const StepInput& input, std::vector<Signals>& signals) {
   const int64_t rows = plan_.micro_batch_size;
   const int ranks = comm_.size();
-  std::copy(input.signals.begin(), input.signals.end(), signals_.row<double>(comm_.rank()));
+  const View mine = signals_.slice(state_.step % 2 * ranks, (state_.step % 2 + 1) * ranks);
+  std::copy(input.signals.begin(), input.signals.end(), mine.row<double>(comm_.rank()));
   const auto by_row = gathered_bounds(rows, kRowTile, 1, ranks),
              by_block = gathered_bounds(rows, kRowTile, kBlock, ranks);
-  std::vector<Gathered> buffers{{centered_, by_row},         {residual_, by_row},
-                                {codes_.index, by_row},      {codes_.value, by_row},
-                                {codes_.grad, by_row},       {row_stats_, by_row},
-                                {row_block_sums_, by_block}, {signals_, gathered_bounds(ranks, 1, 1, ranks)}};
-  if (log) buffers.push_back({data_moments_, by_block});
-  if (dead_.cols > 0)
+  std::vector<Gathered> buffers{{centered_, by_row},        {residual_, by_row},   {codes_.index, by_row},
+                                {codes_.value, by_row},     {codes_.grad, by_row}, {row_stats_, by_row},
+                                {row_block_sums_, by_block}};
+  if (input.log) buffers.push_back({data_moments_, by_block});
+  if (uses_aux_)
     for (const View& view : {aux_residual_, aux_.index, aux_.value, aux_.grad})
       buffers.push_back({view, by_row});
-  gather(comm_, buffers);
-}
-
-void Step::add_batch_sums(Sums& sums, bool log) const {
-  const int64_t n = state_.weights.W_enc.cols, rows = plan_.micro_batch_size;
-  for (int64_t r = 0; r < rows; ++r)
-    for (size_t s = 0; s < kRowStats; ++s) sums.stats[s] += row_stats_.row<double>(r)[s];
-  for (int64_t b = 0; b < ceil_div(rows, kBlock); ++b) {
-    for (int64_t i = 0; i < n; ++i)
-      sums.bias[static_cast<size_t>(i)] += static_cast<double>(row_block_sums_.row<float>(b)[i]);
-    for (int64_t i = 0; log && i <= n; ++i)
-      sums.moments[static_cast<size_t>(i)] += data_moments_.row<double>(b)[i];
+  const auto by_rank = gathered_bounds(ranks, 1, 1, ranks);
+  if (!backend_.is_asynchronous()) {
+    buffers.push_back({mine, by_rank});
+    exchange_.gather(buffers);
+  } else {
+    exchange_.gather(buffers);
+    std::vector<size_t> bounds;
+    for (const int64_t rank : by_rank) bounds.push_back(static_cast<size_t>(rank) * mine.row_bytes());
+    comm_.all_gather(mine.data, bounds);
   }
+  signals.resize(static_cast<size_t>(ranks));
+  for (int r = 0; r < ranks; ++r)
+    std::copy_n(mine.row<double>(r), kSignals, signals[static_cast<size_t>(r)].begin());
 }
 
-LatentTask Step::latent_task(const StepInput& input) const {
+LatentTask Step::latent_task() const {
   LatentTask task;
   task.first = state_.share.first_latent;
   task.last = state_.share.last_latent;
@@ -163,24 +184,23 @@ LatentTask Step::latent_task(const StepInput& input) const {
   task.residual = residual_;
   task.codes = codes_;
   task.by_latent = by_latent_;
-  if (dead_.cols > 0) {
+  if (uses_aux_) {
     task.aux = aux_;
     task.aux_residual = aux_residual_;
     task.aux_by_latent = aux_by_latent_;
   }
-  task.l1 = input.l1 / static_cast<double>(config_.train.batch_size);
   task.grad_W_enc = grad_W_enc_;
   task.grad_W_dec = grad_W_dec_;
   task.grad_b_enc = grad_b_enc_;
   task.unit_norm = config_.sae.unit_norm_decoder;
-  task.adam = input.adam;
+  task.scalars = reinterpret_cast<const StepScalars*>(step_scalars_.data);
   task.last_fired = state_.last_fired;
-  task.now = (state_.step + 1) * config_.train.batch_size;
   task.block_sums = latent_block_sums_;
   task.block_norms = latent_block_norms_;
   return task;
 }
 
+// Where each rank keeps the masters of its own latents only, the others see the copies.
 void Step::gather_latents() {
   const int64_t M = state_.weights.W_enc.rows, chunk = latent_chunk(M);
   const int ranks = comm_.size();
@@ -188,102 +208,114 @@ void Step::gather_latents() {
              by_block = gathered_bounds(M, chunk, kBlock, ranks),
              by_chunk = gathered_bounds(M, chunk, chunk, ranks);
   const auto column = [](View view) { return View{view.data, view.dtype, view.cols, 1}; };
-  gather(comm_, {{state_.weights.W_enc, by_latent},
-                 {state_.weights.W_dec, by_latent},
-                 {column(state_.weights.b_enc), by_latent},
-                 {column(state_.last_fired), by_latent},
-                 {state_.packed.encoder, by_chunk},
-                 {state_.packed.decoder, by_chunk},
-                 {state_.packed.decoder_transposed, by_chunk},
-                 {latent_block_sums_, by_block},
-                 {column(latent_block_norms_), by_block}});
+  std::vector<Gathered> buffers{{column(state_.weights.b_enc), by_latent},
+                                {column(state_.last_fired), by_latent},
+                                {state_.packed.encoder, by_chunk},
+                                {state_.packed.decoder, by_chunk},
+                                {state_.packed.decoder_transposed, by_chunk},
+                                {latent_block_sums_, by_block},
+                                {column(latent_block_norms_), by_block}};
+  if (plan_.at("W_enc").owned_rows == 0) {
+    buffers.push_back({state_.weights.W_enc, by_latent});
+    buffers.push_back({state_.weights.W_dec, by_latent});
+  }
+  exchange_.gather(buffers);
 }
 
-// Of all parameters; also leaves the gradient of b_dec, which is
-//   sum_b r_b - sum_j (gradient of b_enc)_j W_enc_j, the second because the encoder sees x - b_dec.
-double Step::gradient_norm(std::span<const double> row_sums) {
-  const int64_t n = state_.weights.W_enc.cols, blocks = latent_block_sums_.rows;
-  std::vector<double> gradient(row_sums.begin(), row_sums.end());
-  double squares = 0;
-  for (int64_t b = 0; b < blocks; ++b) {
-    squares += latent_block_norms_.as<double>()[b];
-    for (int64_t i = 0; i < n; ++i)
-      gradient[static_cast<size_t>(i)] -= static_cast<double>(latent_block_sums_.row<float>(b)[i]);
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    squares += gradient[static_cast<size_t>(i)] * gradient[static_cast<size_t>(i)];
-    grad_b_dec_.as<float>()[i] = static_cast<float>(gradient[static_cast<size_t>(i)]);
-  }
-  return std::sqrt(squares);
+// Of b_dec; and the norm of all gradients.
+void Step::finish_gradient() {
+  backend_.finish_gradient(
+      {bias_sums_, latent_block_sums_, latent_block_norms_, config_.train.clip_norm, grad_b_dec_, sums_});
 }
 
 // Clipping needs the norm of all gradients before any is applied: a pass of its own.
-void Step::update(const StepInput& input, bool sparse, Sums& sums, StepResult& result) {
-  LatentTask task = latent_task(input);
+void Step::update(bool sparse) {
+  LatentTask task = latent_task();
   task.add_batch = !plan_.stores_gradients;
-  double clip_factor = 1;
+  const double* clip_factor = nullptr;
   if (config_.train.clip_norm > 0) {
     task.pass = LatentPass::norm;
     architecture_.update(backend_, task, sparse);
     timed("exchange", [&] { gather_latents(); });
-    const double norm = gradient_norm(sums.bias);
-    if (norm > config_.train.clip_norm) clip_factor = config_.train.clip_norm / norm;
-    timed("exchange", [&] { comm_.barrier(); });
+    finish_gradient();
+    clip_factor = sums_.as<double>() + kClipFactor;
+    timed("exchange", [&] { exchange_.fence(); });
   }
   task.pass = LatentPass::apply;
   task.clip_factor = clip_factor;
   architecture_.update(backend_, task, sparse);
   timed("exchange", [&] { gather_latents(); });
-  result.grad_norm = gradient_norm(sums.bias);
-  backend_.adam(state_.weights.b_dec, grad_b_dec_, state_.m.b_dec, state_.v.b_dec, input.adam, clip_factor);
+  finish_gradient();
+  backend_.adam(state_.weights.b_dec, grad_b_dec_, state_.m.b_dec, state_.v.b_dec, task.scalars, clip_factor);
+}
+
+// True: sparse codes.
+bool Step::run_micro_batch(BatchLoader& loader, const StepInput& input, StepResult& result) {
+  const int64_t n = state_.weights.W_enc.cols, first = state_.share.first_row, last = state_.share.last_row;
+  std::span<const float> rows;
+  timed("data_wait", [&] { rows = loader.next(); });
+  View x{reinterpret_cast<std::byte*>(const_cast<float*>(rows.data())), DType::f32, last - first, n};
+  timed("stage", [&] { x = backend_.stage(x); });
+  const bool sparse = forward(x, architecture_.prefers_sparse(state_.previous_l0));
+  if (input.log) backend_.data_moments(x, block_slice(data_moments_, first, last));
+  timed("exchange", [&] { gather_batch(input, result.signals); });
+  backend_.sum_batch(
+      {row_stats_, row_block_sums_, input.log ? data_moments_ : View{}, sums_, bias_sums_, moment_sums_});
+  if (!plan_.stores_gradients) return sparse;
+  LatentTask task = latent_task();
+  task.pass = LatentPass::accumulate;
+  architecture_.update(backend_, task, sparse);
+  // The next micro-batch overwrites what others may still read.
+  timed("exchange", [&] { exchange_.fence(); });
+  return sparse;
+}
+
+void Step::check_finite(double mse) const {
+  if (!std::isfinite(mse))
+    fail(ErrorCode::bad_data, "step {}: the loss is not finite ({}); a lower train.lr may help", state_.step,
+         mse);
+}
+
+void Step::ensure_finite() const {
+  double error = 0;
+  backend_.read(&error, sums_.as<double>() + kSquaredError, sizeof error);
+  check_finite(error / static_cast<double>(config_.train.batch_size));
+}
+
+void Step::read_result(const StepInput& input, StepResult& result) const {
+  const auto batch = static_cast<double>(config_.train.batch_size);
+  std::array<double, kStepSums> sums{};
+  backend_.read(sums.data(), sums_.data, sizeof sums);
+  result.known = true;
+  result.mse = sums[kSquaredError] / batch;
+  result.l1_norm = sums[kL1] / batch;
+  result.l0 = sums[kL0] / batch;
+  result.aux_mse = sums[kAuxSquaredError] / batch;
+  result.dead = static_cast<int64_t>(sums[kDeadLatents]);
+  result.grad_norm = std::sqrt(sums[kGradientSquares]);
+  if (!input.log) return;
+  std::vector<double> moments(static_cast<size_t>(moment_sums_.cols));
+  backend_.read(moments.data(), moment_sums_.data, moments.size() * sizeof(double));
+  double mean_square = 0;
+  for (size_t i = 0; i + 1 < moments.size(); ++i) mean_square += std::pow(moments[i] / batch, 2);
+  result.total_variance = moments.back() / batch - mean_square;
 }
 
 StepResult Step::run(BatchLoader& loader, const StepInput& input) {
-  const int64_t n = state_.weights.W_enc.cols, first = state_.share.first_row, last = state_.share.last_row;
-  const auto batch = static_cast<double>(config_.train.batch_size);
-  const int64_t micro_batches = config_.train.batch_size / plan_.micro_batch_size;
-  Sums sums;
-  sums.bias.resize(static_cast<size_t>(n));
-  sums.moments.resize(static_cast<size_t>(n + 1));
-  find_dead();
+  exchange_.check();
   StepResult result;
-  result.dead = dead_.cols;
-  if (plan_.aux_slots == 0) dead_.cols = 0;
-  const bool preferred = architecture_.prefers_sparse(state_.previous_l0);
-  bool sparse = preferred;
-  for (const View& view : {grad_W_enc_, grad_W_dec_, grad_b_enc_})
-    if (view) std::memset(view.data, 0, view.bytes());
-  for (int64_t micro = 0; micro < micro_batches; ++micro) {
-    std::span<const float> rows;
-    timed("data_wait", [&] { rows = loader.next(); });
-    const View x{reinterpret_cast<std::byte*>(const_cast<float*>(rows.data())), DType::f32, last - first, n};
-    sparse = forward(x, input, preferred);
-    if (input.log) backend_.data_moments(x, block_slice(data_moments_, first, last));
-    timed("exchange", [&] { gather_batch(input.log, input); });
-    timed("sums", [&] { add_batch_sums(sums, input.log); });
-    if (micro == 0)
-      for (int r = 0; r < comm_.size(); ++r)
-        std::copy_n(signals_.row<double>(r), kSignals, result.signals.emplace_back().begin());
-    if (!plan_.stores_gradients) continue;
-    LatentTask task = latent_task(input);
-    task.pass = LatentPass::accumulate;
-    architecture_.update(backend_, task, sparse);
-    timed("exchange",
-          [&] { comm_.barrier(); });  // the next micro-batch overwrites what others may still read
-  }
-  result.mse = sums.stats[kSquaredError] / batch;
-  result.l1_norm = sums.stats[kL1] / batch;
-  result.l0 = sums.stats[kL0] / batch;
-  result.aux_mse = sums.stats[kAuxSquaredError] / batch;
-  if (!std::isfinite(result.mse))
-    fail(ErrorCode::bad_data, "step {}: the loss is not finite ({}); a lower train.lr may help",
-         state_.step + 1, result.mse);
-  double mean_square = 0;
-  for (size_t i = 0; i < static_cast<size_t>(n); ++i) mean_square += std::pow(sums.moments[i] / batch, 2);
-  result.total_variance = sums.moments[static_cast<size_t>(n)] / batch - mean_square;
-  update(input, sparse, sums, result);
-  state_.previous_l0 = result.l0;
+  begin(input);
+  uses_aux_ = find_dead() && plan_.aux_slots > 0;
+  bool sparse = true;
+  for (int64_t micro = 0; micro < config_.train.batch_size / plan_.micro_batch_size; ++micro)
+    sparse = run_micro_batch(loader, input, result);
+  update(sparse);
   ++state_.step;
+  if (!backend_.is_asynchronous() || input.log || architecture_.may_overflow()) {
+    read_result(input, result);
+    check_finite(result.mse);
+    state_.previous_l0 = result.l0;
+  }
   return result;
 }
 

@@ -8,8 +8,8 @@
 #include <string>
 
 #include "engine/comm/communicator.h"
+#include "engine/comm/exchange.h"
 #include "engine/data/batch_loader.h"
-#include "engine/train/exchange.h"
 #include "engine/train/state.h"
 
 namespace saemill {
@@ -26,6 +26,8 @@ struct StepInput {
 };
 
 struct StepResult {
+  // Of an asynchronous backend, only where the step was logged, or the architecture asks for its L0.
+  bool known = false;
   double mse = 0, l1_norm = 0, l0 = 0, aux_mse = 0;  // means over the global batch
   double total_variance = 0;                         // log only: mean squared deviation from the batch mean
   double grad_norm = 0;                              // after projection, before clipping
@@ -33,13 +35,26 @@ struct StepResult {
   std::vector<Signals> signals;                      // of every rank
 };
 
+// What a step runs with; all of it outlives the step.
+struct StepParts {
+  const RunConfig& config;
+  const Plan& plan;
+  const Arena& arena;
+  const Architecture& architecture;
+  Backend& backend;
+  Communicator& comm;
+  Exchange& exchange;
+  TrainingState& state;
+};
+
 class Step {
  public:
-  Step(const RunConfig& config, const Plan& plan, const Arena& arena, const Architecture& architecture,
-       Backend& backend, Communicator& comm, TrainingState& state);
+  explicit Step(const StepParts& parts);
 
   // Takes micro-batches from the loader. Non-finite losses are Error{bad_data}: weights are then void.
   StepResult run(BatchLoader& loader, const StepInput& input);
+  // The same check of a step whose result is not known.
+  void ensure_finite() const;
 
   // Collective: weights and packed copies that each rank has filled for its latents reach all.
   void share_state() { gather_latents(); }
@@ -49,16 +64,18 @@ class Step {
   const Codes& codes() const { return codes_; }
 
  private:
-  struct Sums;
-  ForwardTask forward_task(const View& x, const StepInput& input) const;
-  bool forward(const View& x, const StepInput& input, bool sparse);
-  LatentTask latent_task(const StepInput& input) const;
-  void find_dead();
-  void add_batch_sums(Sums& sums, bool log) const;
-  double gradient_norm(std::span<const double> row_sums);
-  void update(const StepInput& input, bool sparse, Sums& sums, StepResult& result);
-  void gather_batch(bool log, const StepInput& input);
+  void begin(const StepInput& input);
+  bool find_dead();
+  ForwardTask forward_task(const View& x) const;
+  bool forward(const View& x, bool sparse);
+  bool run_micro_batch(BatchLoader& loader, const StepInput& input, StepResult& result);
+  LatentTask latent_task() const;
+  void update(bool sparse);
+  void finish_gradient();
+  void gather_batch(const StepInput& input, std::vector<Signals>& signals);
   void gather_latents();
+  void read_result(const StepInput& input, StepResult& result) const;
+  void check_finite(double mse) const;
   template <typename Work>
   void timed(const char* phase, Work&& work);
 
@@ -67,12 +84,15 @@ class Step {
   const Architecture& architecture_;
   Backend& backend_;
   Communicator& comm_;
+  Exchange& exchange_;
   TrainingState& state_;
   View centered_, residual_, aux_residual_, row_stats_, row_block_sums_, data_moments_;
-  View latent_block_sums_, latent_block_norms_, signals_, dead_, grad_W_enc_, grad_W_dec_, grad_b_enc_,
-      grad_b_dec_;
+  View latent_block_sums_, latent_block_norms_, signals_, dead_, overflow_, grad_W_enc_, grad_W_dec_,
+      grad_b_enc_, grad_b_dec_;
+  View step_scalars_, sums_, bias_sums_, moment_sums_;
   Codes codes_, aux_;
   LatentIndex by_latent_, aux_by_latent_;
+  bool uses_aux_ = false;  // in this step
   std::map<std::string, double> phases_;
 };
 

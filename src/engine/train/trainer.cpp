@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/plan/tiles.h"
+#include "engine/comm/exchange.h"
 #include "engine/train/checkpointer.h"
 #include "engine/train/evaluate.h"
 #include "engine/train/schedule.h"
@@ -27,11 +28,13 @@ class Trainer {
         plan_(
             make_plan({config_, set_->d_in(), comm.size(), options.threads, backend_->packed_chunk_bytes()})),
         start_(comm.rank() == 0 && !options.resume_step ? sample_data(config_, *set_) : DataStart{}),
-        arena_(plan_, comm),
+        arena_(plan_, comm, *backend_),
         architecture_(make_architecture(config_.sae)),
         state_(arena_, share_of(plan_.micro_batch_size, config_.sae.d_sae, comm.rank(), comm.size())),
-        step_(config_, plan_, arena_, *architecture_, *backend_, comm, state_),
-        checkpointer_(files, options.run, config_.checkpoint, comm, reporter, arena_["checkpoint"]) {}
+        exchange_(make_cpu_exchange(comm)),
+        step_({config_, plan_, arena_, *architecture_, *backend_, comm, *exchange_, state_}),
+        checkpointer_(files, options.run, config_.checkpoint, comm, reporter, *backend_,
+                      arena_["checkpoint"]) {}
 
   Outcome run() {
     start_state();
@@ -43,7 +46,6 @@ class Trainer {
     BatchLoader loader(set_, loader_options(), slots());
     TrainingMetrics metrics(config_, comm_);
     const double start = monotonic_seconds();
-    const int64_t first_step = state_.step;
     int64_t saved_step = options_.resume_step.value_or(-1);
     Request request = Request::none;
     while (state_.step < config_.train.steps && request < Request::finish) {
@@ -51,14 +53,13 @@ class Trainer {
       request = one_step(loader, metrics);
       const int64_t every = config_.checkpoint.every_steps;
       if (request == Request::checkpoint || (every > 0 && state_.step % every == 0)) {
-        checkpointer_.start(state_);
+        save();
         saved_step = state_.step;
       }
     }
     seconds_ = monotonic_seconds() - start;
-    steps_done_ = state_.step - first_step;
     reporter_.progress(state_.step, "checkpoint");
-    if (saved_step != state_.step) checkpointer_.start(state_);
+    if (saved_step != state_.step) save();
     const bool saved = checkpointer_.finish();
     if (request != Request::pause) return finish(request == Request::finish);
     if (!saved)
@@ -72,18 +73,18 @@ class Trainer {
   void start_state() {
     reporter_.progress(0, "init");
     if (options_.resume_step) {
-      const auto manifest =
-          read_manifest(options_.run / "checkpoints" / checkpoint_name(*options_.resume_step));
-      state_.from_json(manifest.state);
-      read_checkpoint_rows(manifest, state_.share.first_latent, state_.share.last_latent,
-                           state_.row_tensors());
-      read_checkpoint_shared(manifest, state_.shared_tensors());
+      checkpointer_.restore(*options_.resume_step, state_);
     } else {
-      initialize_state(state_, config_, *architecture_, start_, comm_);
+      initialize_state(state_, config_, *architecture_, start_, *backend_, comm_);
       start_ = {};
     }
     backend_->pack(state_.weights, state_.packed, state_.share.first_latent, state_.share.last_latent);
     step_.share_state();
+  }
+
+  void save() {
+    if (steps_run_ > 0) step_.ensure_finite();  // weights are void after a step whose loss was not
+    checkpointer_.start(state_);
   }
 
   std::vector<std::span<float>> slots() const {
@@ -115,6 +116,7 @@ class Trainer {
     if (comm_.rank() == 0 && options_.request) input.signals[kRequest] = options_.request->exchange(0);
     checkpointer_.fill(input.signals);
     const StepResult result = step_.run(loader, input);
+    ++steps_run_;
     checkpointer_.settle(result.signals);
     metrics.count_step();
     if (input.log) {
@@ -138,7 +140,7 @@ class Trainer {
           evaluate_sae(read_sae(options_.run / "sae"), *set_, kReportRows, options_.threads);
       nlohmann::ordered_json report = evaluation.to_json();
       report["activations_per_second"] =
-          seconds_ > 0 ? static_cast<double>(steps_done_ * config_.train.batch_size) / seconds_ : 0.0;
+          seconds_ > 0 ? static_cast<double>(steps_run_ * config_.train.batch_size) / seconds_ : 0.0;
       report["steps"] = state_.step;
       report["seconds"] = seconds_;
       reporter_.report(
@@ -162,10 +164,11 @@ class Trainer {
   Arena arena_;
   std::unique_ptr<Architecture> architecture_;
   TrainingState state_;
+  std::unique_ptr<Exchange> exchange_;
   Step step_;
   Checkpointer checkpointer_;
   double seconds_ = 0;
-  int64_t steps_done_ = 0;
+  int64_t steps_run_ = 0;
 };
 
 }  // namespace

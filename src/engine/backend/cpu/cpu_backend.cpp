@@ -126,7 +126,8 @@ void CpuBackend<Low>::do_data_moments(const View& x, const View& out) {
   });
 }
 
-AdamConstants adam_constants(const AdamStep& step, double clip_factor) {
+AdamConstants adam_constants(const StepScalars* scalars, const double* clip_factor) {
+  const AdamStep& step = scalars->adam;
   const double t = static_cast<double>(step.step);
   return {static_cast<float>(step.beta1),
           static_cast<float>(1 - step.beta1),
@@ -135,14 +136,14 @@ AdamConstants adam_constants(const AdamStep& step, double clip_factor) {
           static_cast<float>(step.lr / (1 - std::pow(step.beta1, t))),
           static_cast<float>(1 / std::sqrt(1 - std::pow(step.beta2, t))),
           static_cast<float>(step.epsilon),
-          static_cast<float>(clip_factor)};
+          static_cast<float>(clip_factor ? *clip_factor : 1.0)};
 }
 
 template <typename Low>
 void CpuBackend<Low>::do_adam(const View& param, const View& grad, const View& m, const View& v,
-                              const AdamStep& step, double clip_factor) {
+                              const StepScalars* scalars, const double* clip_factor) {
   kernels_.adam(param.as<float>(), grad.as<float>(), m.as<float>(), v.as<float>(), param.cols,
-                adam_constants(step, clip_factor));
+                adam_constants(scalars, clip_factor));
 }
 
 template class CpuBackend<float>;

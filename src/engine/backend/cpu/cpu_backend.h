@@ -34,6 +34,9 @@ struct ThreadScratch {
   std::vector<uint8_t> fired;
 };
 
+// Bias corrections included; once for a pass.
+AdamConstants adam_constants(const StepScalars* scalars, const double* clip_factor);
+
 template <typename T>
 T* grow(std::vector<T>& vector, int64_t count) {
   if (vector.size() < static_cast<size_t>(count)) vector.resize(static_cast<size_t>(count));
@@ -80,15 +83,15 @@ class CpuBackend final : public Backend {
  protected:
   void do_center(const View& x, const View& b_dec, const View& centered) override;
   void do_pack(const SaeViews& sae, const PackedViews& packed, int64_t first, int64_t last) override;
-  bool do_select(const SelectTask& task) override;
+  void do_select(const SelectTask& task) override;
   void do_decode(const DecodeTask& task) override;
   void do_group_by_latent(const Codes& codes, int64_t first, int64_t last, const LatentIndex& out) override;
   void do_dense_forward(const DenseForwardTask& task) override;
   void do_update_latents(const LatentTask& task) override;
   void do_update_latents_dense(const LatentTask& task) override;
   void do_data_moments(const View& x, const View& out) override;
-  void do_adam(const View& param, const View& grad, const View& m, const View& v, const AdamStep& step,
-               double clip_factor) override;
+  void do_adam(const View& param, const View& grad, const View& m, const View& v, const StepScalars* scalars,
+               const double* clip_factor) override;
 
  private:
   struct DenseGemms {  // made when the dense path is first taken
@@ -109,7 +112,8 @@ class CpuBackend final : public Backend {
   void pack_chunk(const SaeViews& sae, const PackedViews& packed, int64_t chunk, ThreadScratch& scratch);
   void clear_blocks(const LatentTask& task, int64_t first, int64_t last) const;
   // Everything after the gradient of latent j is known.
-  void finish_latent(const LatentTask& task, int64_t j, float* enc, float* dec, float bias) const;
+  void finish_latent(const LatentTask& task, const AdamConstants& adam, int64_t j, float* enc, float* dec,
+                     float bias) const;
   const DenseGemms& dense();
 
   const Low* packed_chunk(const View& packed, int64_t chunk) const {

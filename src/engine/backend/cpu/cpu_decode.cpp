@@ -43,7 +43,8 @@ void CpuBackend<Low>::decode_block(const DecodeTask& task, int64_t block, Thread
     for (int64_t s = 0; s < active; ++s) stats[kL1] += static_cast<double>(value[s]);
     stats[kL0] = static_cast<double>(active);
     stats[kAuxSquaredError] = 0;
-    code_gradient(kernels_, task.codes, task.sae.W_dec, r, active, scaled, static_cast<float>(task.l1));
+    code_gradient(kernels_, task.codes, task.sae.W_dec, r, active, scaled,
+                  static_cast<float>(task.scalars->l1));
     if (!task.aux.index) continue;
     const int64_t aux_active = active_slots(task.aux.value, r);
     std::copy_n(error, n_, aux_error);  // aux_hat - (x - x_hat)

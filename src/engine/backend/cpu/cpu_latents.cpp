@@ -8,8 +8,6 @@
 
 namespace saemill {
 
-AdamConstants adam_constants(const AdamStep& step, double clip_factor);
-
 template <typename Low>
 void CpuBackend<Low>::gather_segment(const Codes& codes, const LatentIndex& by_latent, int64_t latent,
                                      Segment& segment) {
@@ -63,8 +61,8 @@ void CpuBackend<Low>::clear_blocks(const LatentTask& task, int64_t first, int64_
 }
 
 template <typename Low>
-void CpuBackend<Low>::finish_latent(const LatentTask& task, int64_t j, float* enc, float* dec,
-                                    float bias) const {
+void CpuBackend<Low>::finish_latent(const LatentTask& task, const AdamConstants& adam, int64_t j, float* enc,
+                                    float* dec, float bias) const {
   if (task.pass == LatentPass::accumulate) {
     std::copy_n(enc, n_, task.grad_W_enc.row<float>(j - task.first));
     std::copy_n(dec, n_, task.grad_W_dec.row<float>(j - task.first));
@@ -86,7 +84,6 @@ void CpuBackend<Low>::finish_latent(const LatentTask& task, int64_t j, float* en
   task.block_norms.as<double>()[block] +=
       kernels_.project(row) + static_cast<double>(bias) * static_cast<double>(bias);
   if (task.pass == LatentPass::norm) return;
-  const AdamConstants adam = adam_constants(task.adam, task.clip_factor);
   kernels_.apply(row, adam);
   kernels_.adam(task.sae.b_enc.as<float>() + j, &bias, task.m.b_enc.as<float>() + j,
                 task.v.b_enc.as<float>() + j, 1, adam);
@@ -95,6 +92,7 @@ void CpuBackend<Low>::finish_latent(const LatentTask& task, int64_t j, float* en
 template <typename Low>
 void CpuBackend<Low>::do_update_latents(const LatentTask& task) {
   const int64_t first_chunk = task.first / chunk_;
+  const AdamConstants adam = adam_constants(task.scalars, task.clip_factor);
   parallel_for(ceil_div(task.last - task.first, chunk_), scratch_, [&](int64_t i, ThreadScratch& scratch) {
     const auto [first, last] = chunk_range(first_chunk + i, task.last);
     float* enc = grow(scratch.grad_enc, n_);
@@ -112,9 +110,10 @@ void CpuBackend<Low>::do_update_latents(const LatentTask& task) {
       }
       if (task.add_batch) {
         bias = add_code_gradient(task, latent, enc, dec, bias, scratch);
-        if (scratch.segment.count > 0 && task.last_fired) task.last_fired.as<int64_t>()[j] = task.now;
+        if (scratch.segment.count > 0 && task.last_fired)
+          task.last_fired.as<int64_t>()[j] = task.scalars->now;
       }
-      finish_latent(task, j, enc, dec, bias);
+      finish_latent(task, adam, j, enc, dec, bias);
     }
     if (task.pass == LatentPass::apply) pack_chunk(task.sae, task.packed, first_chunk + i, scratch);
   });
@@ -140,8 +139,8 @@ void CpuBackend<Low>::dense_chunk_gradient(const LatentTask& task, int64_t chunk
     std::fill(g, g + kRowTile * chunk_, Low{});
     for (int64_t r = 0; r < std::min(kRowTile, batch - row); ++r)
       low_.relu_gradient(pre + r * chunk_, task.sae.b_enc.as<float>() + first, dz + r * chunk_,
-                         static_cast<float>(task.l1), last - first, z + r * chunk_, g + r * chunk_, bias,
-                         scratch.fired.data());
+                         static_cast<float>(task.scalars->l1), last - first, z + r * chunk_, g + r * chunk_,
+                         bias, scratch.fired.data());
     gemms.gradient.run(z, task.residual.row<Low>(row), dec, gemm_scratch);
     gemms.gradient.run(g, task.centered.row<Low>(row), enc, gemm_scratch);
   }
@@ -151,6 +150,7 @@ template <typename Low>
 void CpuBackend<Low>::do_update_latents_dense(const LatentTask& task) {
   dense();
   const int64_t first_chunk = task.first / chunk_;
+  const AdamConstants adam = adam_constants(task.scalars, task.clip_factor);
   parallel_for(ceil_div(task.last - task.first, chunk_), scratch_, [&](int64_t i, ThreadScratch& scratch) {
     const auto [first, last] = chunk_range(first_chunk + i, task.last);
     float* enc = grow(scratch.grad_enc, chunk_ * n_);
@@ -170,8 +170,8 @@ void CpuBackend<Low>::do_update_latents_dense(const LatentTask& task) {
     if (task.add_batch) dense_chunk_gradient(task, first_chunk + i, enc, dec, bias, scratch);
     for (int64_t j = first; j < last; ++j) {
       if (scratch.fired[static_cast<size_t>(j - first)] != 0 && task.last_fired)
-        task.last_fired.as<int64_t>()[j] = task.now;
-      finish_latent(task, j, enc + (j - first) * n_, dec + (j - first) * n_, bias[j - first]);
+        task.last_fired.as<int64_t>()[j] = task.scalars->now;
+      finish_latent(task, adam, j, enc + (j - first) * n_, dec + (j - first) * n_, bias[j - first]);
     }
     if (task.pass == LatentPass::apply) pack_chunk(task.sae, task.packed, first_chunk + i, scratch);
   });

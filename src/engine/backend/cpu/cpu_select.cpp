@@ -79,13 +79,13 @@ bool CpuBackend<Low>::select_rows(const SelectTask& task, int64_t first_tile, in
   const int64_t first_row = first_tile * kRowTile,
                 rows = std::min(task.rows, last_tile * kRowTile) - first_row;
   const int64_t latents = task.b_enc.cols, k = task.codes.index.cols;
-  const int64_t aux_k = task.dead.cols > 0 ? task.aux.index.cols : 0;
+  const auto [dead_begin, dead_end] = dead_list(task.dead);
+  const int64_t aux_k = task.dead ? task.aux.index.cols : 0;
   SelectState* states = make_states(rows, k, aux_k, scratch);
   float* tile = grow(scratch.tile, kRowTile * chunk_);
   std::byte* gemm_scratch = grow(scratch.gemm, static_cast<int64_t>(encode_.scratch_bytes()));
   std::vector<uint8_t> pruned(static_cast<size_t>(rows));
-  const int32_t* dead = aux_k > 0 ? task.dead.as<int32_t>() : nullptr;
-  const int32_t* dead_end = dead + task.dead.cols;
+  const int32_t* dead = dead_begin;
   for (int64_t chunk = 0; chunk * chunk_ < latents; ++chunk) {
     const auto [first, last] = chunk_range(chunk, latents);
     const int32_t* chunk_dead_end = std::lower_bound(dead, dead_end, static_cast<int32_t>(last));
@@ -136,7 +136,7 @@ void CpuBackend<Low>::reserve(int64_t rows, int64_t slots, int64_t aux_slots) {
 }
 
 template <typename Low>
-bool CpuBackend<Low>::do_select(const SelectTask& task) {
+void CpuBackend<Low>::do_select(const SelectTask& task) {
   const int64_t tiles = ceil_div(task.rows, kRowTile);
   const int64_t groups = select_groups(tiles);
   std::vector<uint8_t> more(static_cast<size_t>(groups));
@@ -144,7 +144,9 @@ bool CpuBackend<Low>::do_select(const SelectTask& task) {
     const int64_t first = tiles * group / groups, last = tiles * (group + 1) / groups;
     if (first < last) more[static_cast<size_t>(group)] = select_rows(task, first, last, scratch);
   });
-  return std::any_of(more.begin(), more.end(), [](uint8_t flag) { return flag != 0; });
+  if (task.overflow)
+    *task.overflow.as<int32_t>() =
+        std::any_of(more.begin(), more.end(), [](uint8_t flag) { return flag != 0; });
 }
 
 template class CpuBackend<float>;

@@ -54,7 +54,7 @@ class ReferenceBackend final : public Backend {
     copy(sae.W_dec, packed.decoder_transposed);
   }
 
-  bool do_select(const SelectTask& task) override {
+  void do_select(const SelectTask& task) override {
     const int64_t latents = task.b_enc.cols;
     std::vector<int32_t> all(static_cast<size_t>(latents));
     std::iota(all.begin(), all.end(), 0);
@@ -65,12 +65,11 @@ class ReferenceBackend final : public Backend {
         pre[static_cast<size_t>(j)] =
             dot(task.centered.row<double>(r), weights(task.packed) + j * n_, n_) + task.b_enc.as<double>()[j];
       more |= select_row(pre, all, task.codes, r);
-      if (task.dead.cols > 0) {
-        const int32_t* dead = task.dead.as<int32_t>();
-        select_row(pre, std::vector<int32_t>(dead, dead + task.dead.cols), task.aux, r);
-      }
+      if (!task.dead) continue;
+      const auto [begin, end] = dead_list(task.dead);
+      select_row(pre, std::vector<int32_t>(begin, end), task.aux, r);
     }
-    return more;
+    if (task.overflow) *task.overflow.as<int32_t>() = more;
   }
 
   void do_decode(const DecodeTask& task) override {
@@ -92,7 +91,7 @@ class ReferenceBackend final : public Backend {
         stats[kAuxSquaredError] += aux_error * aux_error;
         task.aux_residual.row<double>(r)[i] = task.scale * task.aux_coefficient * aux_error;
       }
-      code_gradient(task.sae, task.codes, task.residual, task.l1, r);
+      code_gradient(task.sae, task.codes, task.residual, task.scalars->l1, r);
       if (task.aux.index) code_gradient(task.sae, task.aux, task.aux_residual, 0, r);
       for (int64_t s = 0; s < task.codes.value.cols; ++s) {
         const double value = task.codes.value.row<double>(r)[s];
@@ -145,7 +144,7 @@ class ReferenceBackend final : public Backend {
         if (task.aux.index)
           add_codes(gradient, task.aux, task.aux_by_latent, task.aux_residual, task.centered, j - task.first);
         const int64_t* offsets = task.by_latent.offsets.as<int64_t>() + (j - task.first);
-        if (task.last_fired && offsets[1] > offsets[0]) task.last_fired.as<int64_t>()[j] = task.now;
+        if (task.last_fired && offsets[1] > offsets[0]) task.last_fired.as<int64_t>()[j] = task.scalars->now;
       }
       finish(task, j, gradient);
     }
@@ -159,13 +158,14 @@ class ReferenceBackend final : public Backend {
         const double z = pre_activation(task.centered, task.packed.encoder, task.sae, r, j);
         if (z <= 0) continue;
         const double g =
-            dot(task.residual.row<double>(r), weights(task.packed.decoder_transposed) + j * n_, n_) + task.l1;
+            dot(task.residual.row<double>(r), weights(task.packed.decoder_transposed) + j * n_, n_) +
+            task.scalars->l1;
         for (int64_t i = 0; i < n_; ++i) {
           gradient.dec[static_cast<size_t>(i)] += z * task.residual.row<double>(r)[i];
           gradient.enc[static_cast<size_t>(i)] += g * task.centered.row<double>(r)[i];
         }
         gradient.bias += g;
-        if (task.last_fired) task.last_fired.as<int64_t>()[j] = task.now;
+        if (task.last_fired) task.last_fired.as<int64_t>()[j] = task.scalars->now;
       }
       finish(task, j, gradient);
     }
@@ -181,11 +181,11 @@ class ReferenceBackend final : public Backend {
       }
   }
 
-  void do_adam(const View& param, const View& grad, const View& m, const View& v, const AdamStep& step,
-               double clip_factor) override {
+  void do_adam(const View& param, const View& grad, const View& m, const View& v, const StepScalars* scalars,
+               const double* clip_factor) override {
     for (int64_t i = 0; i < param.cols; ++i)
-      adam_element(param.as<double>()[i], clip_factor * grad.as<double>()[i], m.as<double>()[i],
-                   v.as<double>()[i], step);
+      adam_element(param.as<double>()[i], (clip_factor ? *clip_factor : 1.0) * grad.as<double>()[i],
+                   m.as<double>()[i], v.as<double>()[i], scalars->adam);
   }
 
  private:
@@ -282,15 +282,17 @@ class ReferenceBackend final : public Backend {
     }
     task.block_norms.as<double>()[j / kBlock] += squares;
     if (task.pass == LatentPass::norm) return;
+    const double clip_factor = task.clip_factor ? *task.clip_factor : 1.0;
+    const AdamStep& adam = task.scalars->adam;
     for (int64_t i = 0; i < n_; ++i) {
       const auto at = static_cast<size_t>(i);
-      adam_element(w_enc[i], task.clip_factor * gradient.enc[at], task.m.W_enc.row<double>(j)[i],
-                   task.v.W_enc.row<double>(j)[i], task.adam);
-      adam_element(w_dec[i], task.clip_factor * gradient.dec[at], task.m.W_dec.row<double>(j)[i],
-                   task.v.W_dec.row<double>(j)[i], task.adam);
+      adam_element(w_enc[i], clip_factor * gradient.enc[at], task.m.W_enc.row<double>(j)[i],
+                   task.v.W_enc.row<double>(j)[i], adam);
+      adam_element(w_dec[i], clip_factor * gradient.dec[at], task.m.W_dec.row<double>(j)[i],
+                   task.v.W_dec.row<double>(j)[i], adam);
     }
-    adam_element(task.sae.b_enc.as<double>()[j], task.clip_factor * gradient.bias,
-                 task.m.b_enc.as<double>()[j], task.v.b_enc.as<double>()[j], task.adam);
+    adam_element(task.sae.b_enc.as<double>()[j], clip_factor * gradient.bias, task.m.b_enc.as<double>()[j],
+                 task.v.b_enc.as<double>()[j], adam);
     const double norm = std::sqrt(dot(w_dec, w_dec, n_));
     if (task.unit_norm && norm > 0)
       for (int64_t i = 0; i < n_; ++i) w_dec[i] /= norm;

@@ -1,0 +1,42 @@
+#include "common/plan/gpu_plan.h"
+
+#include <algorithm>
+
+#include "common/plan/tiles.h"
+
+namespace saemill {
+namespace {
+
+bool is_one_of(const std::string& name, std::initializer_list<const char*> names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Low-precision copies, row after row.
+void add_copies(const PlanInput& input, Plan& plan) {
+  const int64_t M = input.config.sae.d_sae, chunk = latent_chunk(M);
+  const bool bf16 = input.config.train.dtype == "bf16";
+  for (const char* matrix : {"encoder", "decoder"}) {
+    PlannedBuffer copy{std::string("packed.") + matrix, "copies", "U8", ceil_div(M, chunk),
+                       chunk * input.d_in * (bf16 ? 2 : 4)};
+    if (!bf16) copy.same_as = matrix == std::string("encoder") ? "W_enc" : "W_dec";
+    plan.buffers.push_back(copy);
+  }
+}
+
+}  // namespace
+
+void place_on_gpu(const PlanInput& input, Plan& plan) {
+  const int64_t M = input.config.sae.d_sae, chunk = latent_chunk(M);
+  const int64_t latents = std::min(M, chunk * ceil_div(ceil_div(M, chunk), input.ranks));
+  const bool bf16 = input.config.train.dtype == "bf16";
+  std::erase_if(plan.buffers, [](const auto& buffer) { return buffer.name.starts_with("packed."); });
+  for (PlannedBuffer& buffer : plan.buffers) {
+    buffer.shared = buffer.name == "signals";
+    buffer.host = is_one_of(buffer.name, {"signals", "x.0", "x.1", "checkpoint"});
+    const bool moment = is_one_of(buffer.name, {"m.W_enc", "m.W_dec", "v.W_enc", "v.W_dec"});
+    if (moment || (bf16 && is_one_of(buffer.name, {"W_enc", "W_dec"}))) buffer.owned_rows = latents;
+  }
+  add_copies(input, plan);
+}
+
+}  // namespace saemill
