@@ -7,6 +7,7 @@
 #include "common/base/error.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/evaluate.h"
+#include "engine/train/rank_device.h"
 
 namespace saemill {
 namespace {
@@ -40,7 +41,9 @@ int inspect(const Options& options) {
 
 int eval(const Options& options) {
   const auto set = ActivationSet::open(options.activations, options.tensor);
-  const Evaluation result = evaluate_sae(read_sae(options.path), *set, 0, threads());
+  const SaeWeights sae = read_sae(options.path);
+  const RankDevice device = cpu_device(threads())(sae.d_in, sae.d_sae, "f32", nullptr);
+  const Evaluation result = evaluate_sae(sae, *set, 0, *device.backend);
   if (options.json) return print_line(result.to_json().dump()), 0;
   print_line(fmt::format(
       "FVU                 {:.5f}\nexplained variance  {:.5f}\nL0                  {:.2f}\ndead fraction     "

@@ -64,6 +64,7 @@ int run_train(const Options& options) {
     trainer.run = options.run;
     trainer.config = load_run_config(trainer.run / "config.json", {});
     trainer.threads = options.threads > 0 ? options.threads : cores_allowed();
+    trainer.device = cpu_device(trainer.threads);
     if (options.resume_step >= 0) trainer.resume_step = options.resume_step;
     trainer.request = &request;
     auto set = ActivationSet::open(trainer.config.activations.path, trainer.config.activations.tensor);

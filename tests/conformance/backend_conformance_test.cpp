@@ -13,38 +13,24 @@
 
 #include "common/base/random.h"
 #include "common/plan/tiles.h"
-#include "conformance/backend_rig.h"
+#include "conformance/backends.h"
 
 namespace saemill {
 namespace {
 
 enum class Fill { integers, random };
 
-struct Case {
-  std::string backend;  // cpu-f32 | cpu-bf16
-  std::string isa;
-  int threads;
-  Shape shape;
-};
-
-// ctest shows it; else it would print bytes.
-std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << c.backend << " " << c.isa << ", " << c.threads << " thread(s), k " << c.shape.k;
-}
-
 class Conformance : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     const Case& c = GetParam();
-    const DType low = c.backend == "cpu-bf16" ? DType::bf16 : DType::f32;
     try {
-      fast_ = std::make_unique<Rig>(make_cpu_backend(c.shape.d_in, c.shape.d_sae, low, c.threads, c.isa),
-                                    c.shape);
+      fast_ = std::make_unique<Rig>(make_backend(c), c.shape);
     } catch (const Error& error) {
       GTEST_SKIP() << error.what();
     }
     reference_ = std::make_unique<Rig>(make_reference_backend(c.shape.d_in, c.shape.d_sae), c.shape);
-    tolerance_ = low == DType::bf16 ? 5e-3 : 1e-6;
+    tolerance_ = tolerance(c);
   }
 
   // Small integers and powers of two: every sum is exact in f32, every operand in bf16.
@@ -112,7 +98,7 @@ TEST_P(Conformance, IntegersSelectExactlyWithTies) {
 
 TEST_P(Conformance, DecodeAndLatentPassWithForcedSelection) {
   fill(Fill::random);
-  reference_->set_dead(reference_->shape().d_sae / 2, 2);
+  both([](Rig& rig) { rig.set_dead(std::max<int64_t>(rig.shape().d_sae / 2, 1), 2); });
   reference_->encode(true);
   fast_->encode(false);  // centered and packed are its own
   for (const char* name : {"codes.index", "codes.value", "aux.index", "aux.value"}) copy_to_fast(name);
@@ -218,21 +204,10 @@ TEST_P(Conformance, SumsOfTheBatchAndTheGradientOfTheDecoderBias) {
   }
 }
 
-std::vector<Case> cases() {
-  std::vector<Case> all;
-  for (const char* backend : {"cpu-f32", "cpu-bf16"})
-    for (const Shape& shape :
-         {Shape{1, 1, 1, 1, 1}, Shape{3, 5, 7, 2, 3}, Shape{65, 16, 64, 4, 8}, Shape{200, 33, 130, 8, 16},
-          Shape{130, 256, 300, 32, 64}, Shape{257, 100, 2100, 5, 40}})
-      for (const char* isa : {"avx512", "avx2", "sse2"})
-        for (const int threads : {1, 3}) all.push_back({backend, isa, threads, shape});
-  return all;
-}
-
 INSTANTIATE_TEST_SUITE_P(Backends, Conformance, testing::ValuesIn(cases()), [](const auto& parameters) {
   const Case& c = parameters.param;
-  std::string name = c.backend + "_" + c.isa + "_t" + std::to_string(c.threads) + "_" +
-                     std::to_string(c.shape.batch) + "x" + std::to_string(c.shape.d_in) + "x" +
+  std::string name = c.backend + "_" + dtype_name(c.low) + "_" + c.isa + "_t" + std::to_string(c.threads) +
+                     "_" + std::to_string(c.shape.batch) + "x" + std::to_string(c.shape.d_in) + "x" +
                      std::to_string(c.shape.d_sae);
   for (char& ch : name)
     if (ch == '-') ch = '_';

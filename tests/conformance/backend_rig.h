@@ -85,7 +85,8 @@ class Rig {
     add("moments", DType::f64, ceil_div(s_.batch, kBlock), n + 1);
     add("scalars", DType::u8, 1, sizeof(StepScalars));
     set_scalars({{0.125, 0.5, 0.75, 0.0625, 2}, 0.5, kSeen, 99});
-    backend_->reserve(s_.batch, s_.k, s_.aux_k);
+    backend_->reserve({s_.d_in, s_.d_sae, s_.batch, s_.batch, s_.k, s_.aux_k, s_.d_sae, true,
+                       static_cast<int64_t>(dtype_size(low))});
   }
 
   void add(const std::string& name, DType dtype, int64_t rows, int64_t cols) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/plan/gpu_scratch.h"
 #include "common/plan/tiles.h"
 
 namespace saemill {
@@ -23,6 +24,29 @@ void add_copies(const PlanInput& input, Plan& plan) {
   }
 }
 
+void add_scratch(const PlanInput& input, Plan& plan, int64_t latents) {
+  const int64_t tiles = ceil_div(plan.micro_batch_size, kRowTile);
+  const int64_t rows = std::min(plan.micro_batch_size, kRowTile * ceil_div(tiles, input.ranks));
+  const GpuScratch scratch = gpu_scratch(
+      {input.d_in, input.config.sae.d_sae, rows, plan.micro_batch_size, plan.code_slots, plan.aux_slots,
+       latents, input.config.sae.architecture == "relu", input.config.train.dtype == "bf16" ? 2 : 4});
+  const std::pair<const char*, std::pair<const char*, int64_t>> regions[] = {
+      {"x.staged", {"loader", scratch.staged}},
+      {"pre_activations", {"selection", scratch.pre}},
+      {"dense", {"selection", scratch.dense}},
+      {"candidates", {"selection", scratch.select + scratch.aux_select}},
+      {"grouping", {"selection", scratch.group + scratch.pieces}},
+      {"latent_sums", {"gradients", scratch.latents}},
+      {"gemm", {"selection", scratch.gemm}},
+      {"small", {"selection", scratch.small}}};
+  for (const auto& [name, region] : regions) {
+    if (region.second == 0) continue;
+    PlannedBuffer buffer{name, region.first, "U8", 1, region.second};
+    buffer.of_backend = true;
+    plan.buffers.push_back(buffer);
+  }
+}
+
 }  // namespace
 
 void place_on_gpu(const PlanInput& input, Plan& plan) {
@@ -37,6 +61,7 @@ void place_on_gpu(const PlanInput& input, Plan& plan) {
     if (moment || (bf16 && is_one_of(buffer.name, {"W_enc", "W_dec"}))) buffer.owned_rows = latents;
   }
   add_copies(input, plan);
+  add_scratch(input, plan, latents);
 }
 
 }  // namespace saemill

@@ -13,10 +13,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 
+#include "common/plan/gpu_scratch.h"
 #include "engine/backend/step_scalars.h"
 #include "engine/tensor/view.h"
 
@@ -147,14 +149,17 @@ class Backend {
   virtual int64_t packed_chunk_bytes() const = 0;
   virtual bool is_asynchronous() const { return false; }
 
-  // Takes now what select will need for batches of `rows` with so many slots, so that a run holds all of its
-  // memory from the start. Without it the memory is taken at the first call.
-  virtual void reserve(int64_t /*rows*/, int64_t /*slots*/, int64_t /*aux_slots*/) {}
+  // Takes now what steps of this extent will need, so that a run holds all of its memory from the start. On
+  // CPUs the memory is taken at the first call where this was left out.
+  virtual void reserve(const WorkExtent& /*extent*/) {}
 
   // Zeroed memory that lives as long as the backend: of the device, and of the host where the device reads
   // fastest. Null: the backend works on any memory of this process. Error{retry} where there is no room.
   virtual std::byte* allocate(size_t /*bytes*/) { return nullptr; }
   virtual std::byte* allocate_host(size_t /*bytes*/) { return nullptr; }
+
+  // Frees all of that, and what was reserved; nothing is asked of the backend afterwards.
+  virtual void release() {}
 
   // Between this process's memory and the backend's, after all that was asked before; returns when it is
   // done.
@@ -191,6 +196,12 @@ class Backend {
   void adam(const View& param, const View& grad, const View& m, const View& v, const StepScalars* scalars,
             const double* clip_factor);
 
+  // Runs `enqueue`, which asks for the same work on the same memory whenever `kind` is the same: a backend
+  // may record it and start the recording from then on. Nothing in it waits.
+  virtual void run_recorded(uint64_t /*kind*/, const std::function<void()>& enqueue) { enqueue(); }
+
+  // Asynchronous backends time operations, and then record nothing, only after measure_phases(true).
+  virtual void measure_phases(bool /*on*/) {}
   // Milliseconds by operation, summed since the last call.
   virtual std::map<std::string, double> take_phases();
 

@@ -82,6 +82,7 @@ void Arena::allocate_host(const Plan& plan, Communicator& comm) {
 }
 
 void Arena::release(const std::string& name) {
+  if (!private_memory_) return;  // of a GPU: pinned, and released with the backend
   // Whole pages inside the buffer; its neighbours share the others.
   const View view = (*this)[name];
   const auto begin = (reinterpret_cast<uintptr_t>(view.data) + kPage - 1) / kPage * kPage;

@@ -25,7 +25,8 @@ class Arena {
   // The buffer of that name as a view, or an empty view where the plan has none. One of which the rank has
   // its own latents only is addressed as if it had all.
   View operator[](const std::string& name) const;
-  // Gives the pages of a buffer that no rank needs any more back to the system; it reads as zeros afterwards.
+  // On CPUs: gives the pages of a buffer that no rank needs any more back to the system; it reads as zeros
+  // afterwards.
   void release(const std::string& name);
 
  private:

@@ -20,12 +20,22 @@ struct Evaluation {
   nlohmann::ordered_json to_json() const;
 };
 
-// The first max_rows rows in file order (0: all), in f32 on the CPU backend. Error{bad_data} where d_in
-// differs.
-Evaluation evaluate_sae(const SaeWeights& sae, const ActivationSet& set, int64_t max_rows, int threads);
+// The first max_rows rows in file order (0: all), in f32 on a new backend for d_in, d_sae and f32.
+// Error{bad_data} where d_in differs.
+Evaluation evaluate_sae(const SaeWeights& sae, const ActivationSet& set, int64_t max_rows, Backend& backend);
 
-// RUN/sae of this state.
+// The weights of a training, in this process's memory.
+struct TrainedWeights {
+  std::span<const float> W_enc, W_dec, b_enc, b_dec;
+  int64_t d_in = 0, d_sae = 0;
+  double scale = 1;  // of activations.normalize
+  std::vector<float> memory[4];
+};
+TrainedWeights weights_of(const TrainingState& state);    // which is in this process's memory
+TrainedWeights read_weights(const fs::path& checkpoint);  // a checkpoint's folder
+
+// RUN/sae of these weights.
 void export_sae(FileSystem& files, const fs::path& folder, const RunConfig& config,
-                const TrainingState& state, const ActivationSet& set);
+                const TrainedWeights& weights, const ActivationSet& set);
 
 }  // namespace saemill

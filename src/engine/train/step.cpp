@@ -65,7 +65,11 @@ Step::Step(const StepParts& parts)
       {"aux_by_latent.positions", &aux_by_latent_.positions},
   };
   for (const auto& [name, view] : views) *view = arena[name];
-  backend_.reserve(state_.share.last_row - state_.share.first_row, plan_.code_slots, plan_.aux_slots);
+  const Share& share = state_.share;
+  backend_.reserve({state_.weights.W_enc.cols, state_.weights.W_enc.rows, share.last_row - share.first_row,
+                    plan_.micro_batch_size, plan_.code_slots, plan_.aux_slots,
+                    share.last_latent - share.first_latent, architecture_.may_overflow(),
+                    static_cast<int64_t>(dtype_size(backend_.low()))});
 }
 
 template <typename Work>

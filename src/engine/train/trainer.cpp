@@ -4,7 +4,6 @@
 
 #include "common/base/clock.h"
 #include "common/plan/tiles.h"
-#include "engine/comm/exchange.h"
 #include "engine/train/checkpointer.h"
 #include "engine/train/evaluate.h"
 #include "engine/train/schedule.h"
@@ -23,17 +22,17 @@ class Trainer {
         comm_(comm),
         reporter_(reporter),
         files_(files),
-        backend_(make_cpu_backend(set_->d_in(), config_.sae.d_sae,
-                                  config_.train.dtype == "bf16" ? DType::bf16 : DType::f32, options.threads)),
-        plan_(
-            make_plan({config_, set_->d_in(), comm.size(), options.threads, backend_->packed_chunk_bytes()})),
+        device_(options.device(set_->d_in(), config_.sae.d_sae, config_.train.dtype, &comm)),
+        backend_(*device_.backend),
+        plan_(make_plan({config_, set_->d_in(), comm.size(), options.threads, backend_.packed_chunk_bytes(),
+                         device_.memory})),
         start_(comm.rank() == 0 && !options.resume_step ? sample_data(config_, *set_) : DataStart{}),
-        arena_(plan_, comm, *backend_),
+        share_(share_of(plan_.micro_batch_size, config_.sae.d_sae, comm.rank(), comm.size())),
+        arena_(plan_, comm, backend_, share_.first_latent),
         architecture_(make_architecture(config_.sae)),
-        state_(arena_, share_of(plan_.micro_batch_size, config_.sae.d_sae, comm.rank(), comm.size())),
-        exchange_(make_cpu_exchange(comm)),
-        step_({config_, plan_, arena_, *architecture_, *backend_, comm, *exchange_, state_}),
-        checkpointer_(files, options.run, config_.checkpoint, comm, reporter, *backend_,
+        state_(arena_, share_),
+        step_({config_, plan_, arena_, *architecture_, backend_, comm, *device_.exchange, state_}),
+        checkpointer_(files, options.run, config_.checkpoint, comm, reporter, backend_,
                       arena_["checkpoint"]) {}
 
   Outcome run() {
@@ -41,50 +40,55 @@ class Trainer {
     if (comm_.rank() == 0)
       reporter_.report({{"event", "started"},
                         {"step", state_.step},
-                        {"backend", backend_->name()},
+                        {"backend", backend_.name()},
+                        {"exchange", device_.exchange->name()},
                         {"plan", plan_.to_json()}});
-    BatchLoader loader(set_, loader_options(), slots());
-    TrainingMetrics metrics(config_, comm_);
-    const double start = monotonic_seconds();
-    int64_t saved_step = options_.resume_step.value_or(-1);
-    Request request = Request::none;
-    while (state_.step < config_.train.steps && request < Request::finish) {
-      reporter_.progress(state_.step, "train");
-      request = one_step(loader, metrics);
-      const int64_t every = config_.checkpoint.every_steps;
-      if (request == Request::checkpoint || (every > 0 && state_.step % every == 0)) {
-        save();
-        saved_step = state_.step;
-      }
-    }
-    seconds_ = monotonic_seconds() - start;
+    const Request request = train_steps();
     reporter_.progress(state_.step, "checkpoint");
-    if (saved_step != state_.step) save();
+    device_.exchange->finish();
+    if (saved_step_ != state_.step) save();
     const bool saved = checkpointer_.finish();
-    if (request != Request::pause) return finish(request == Request::finish);
-    if (!saved)
+    if (!saved && (request == Request::pause || device_.memory == DeviceMemory::gpu))
       fail(ErrorCode::retry, "the checkpoint of step {} could not be saved; the one before it stays",
            state_.step);
+    if (request != Request::pause) return finish(request == Request::finish);
     if (comm_.rank() == 0) reporter_.report({{"event", "paused"}, {"step", state_.step}});
     return Outcome::paused;
   }
 
  private:
+  Request train_steps() {
+    BatchLoader loader(set_, loader_options(), slots());
+    TrainingMetrics metrics(config_, comm_);
+    const double start = monotonic_seconds();
+    saved_step_ = options_.resume_step.value_or(-1);
+    Request request = Request::none;
+    while (state_.step < config_.train.steps && request < Request::finish) {
+      reporter_.progress(state_.step, "train");
+      request = one_step(loader, metrics);
+      const int64_t every = config_.checkpoint.every_steps;
+      if (request == Request::checkpoint || (every > 0 && state_.step % every == 0)) save();
+    }
+    seconds_ = monotonic_seconds() - start;
+    return request;
+  }
+
   void start_state() {
     reporter_.progress(0, "init");
     if (options_.resume_step) {
       checkpointer_.restore(*options_.resume_step, state_);
     } else {
-      initialize_state(state_, config_, *architecture_, start_, *backend_, comm_);
+      initialize_state(state_, config_, *architecture_, start_, backend_, comm_);
       start_ = {};
     }
-    backend_->pack(state_.weights, state_.packed, state_.share.first_latent, state_.share.last_latent);
+    backend_.pack(state_.weights, state_.packed, state_.share.first_latent, state_.share.last_latent);
     step_.share_state();
   }
 
   void save() {
     if (steps_run_ > 0) step_.ensure_finite();  // weights are void after a step whose loss was not
     checkpointer_.start(state_);
+    saved_step_ = state_.step;
   }
 
   std::vector<std::span<float>> slots() const {
@@ -127,18 +131,15 @@ class Trainer {
     return static_cast<Request>(static_cast<int>(result.signals[0][kRequest]));
   }
 
-  // Rank 0 has all weights: they are shared, or were gathered after the last step.
   Outcome finish(bool early) {
     reporter_.progress(state_.step, "export");
     arena_.release("checkpoint");
     comm_.barrier();  // all have released theirs before the evaluation takes memory
     if (comm_.rank() == 0) {
-      export_sae(files_, options_.run / "sae", config_, state_, *set_);
-      // All ranks have saved what they had to: the evaluation of the exported file takes the moments' place.
-      for (const char* moment : {"m.W_enc", "m.W_dec", "v.W_enc", "v.W_dec"}) arena_.release(moment);
-      const Evaluation evaluation =
-          evaluate_sae(read_sae(options_.run / "sae"), *set_, kReportRows, options_.threads);
-      nlohmann::ordered_json report = evaluation.to_json();
+      export_weights();
+      const SaeWeights sae = read_sae(options_.run / "sae");
+      const RankDevice alone = options_.device(sae.d_in, sae.d_sae, "f32", nullptr);
+      nlohmann::ordered_json report = evaluate_sae(sae, *set_, kReportRows, *alone.backend).to_json();
       report["activations_per_second"] =
           seconds_ > 0 ? static_cast<double>(steps_run_ * config_.train.batch_size) / seconds_ : 0.0;
       report["steps"] = state_.step;
@@ -150,6 +151,20 @@ class Trainer {
     return Outcome::finished;
   }
 
+  // On CPUs rank 0 has all weights: they are shared, or were gathered after the last step. On GPUs the
+  // checkpoint has them. Then the evaluation of the exported file takes the training's place in memory.
+  void export_weights() {
+    if (device_.memory == DeviceMemory::cpu) {
+      export_sae(files_, options_.run / "sae", config_, weights_of(state_), *set_);
+      for (const char* moment : {"m.W_enc", "m.W_dec", "v.W_enc", "v.W_dec"}) arena_.release(moment);
+      return;
+    }
+    export_sae(files_, options_.run / "sae", config_,
+               read_weights(options_.run / "checkpoints" / checkpoint_name(state_.step)), *set_);
+    device_.exchange.reset();
+    backend_.release();
+  }
+
   static constexpr int64_t kReportRows = 16384;
 
   const TrainerOptions& options_;
@@ -158,15 +173,17 @@ class Trainer {
   Communicator& comm_;
   Reporter& reporter_;
   FileSystem& files_;
-  std::unique_ptr<Backend> backend_;
+  RankDevice device_;
+  Backend& backend_;
   Plan plan_;
   DataStart start_;
+  Share share_;
   Arena arena_;
   std::unique_ptr<Architecture> architecture_;
   TrainingState state_;
-  std::unique_ptr<Exchange> exchange_;
   Step step_;
   Checkpointer checkpointer_;
+  int64_t saved_step_ = -1;
   double seconds_ = 0;
   int64_t steps_run_ = 0;
 };

@@ -10,6 +10,7 @@
 #include "common/protocol/run_config.h"
 #include "engine/comm/communicator.h"
 #include "engine/data/activation_set.h"
+#include "engine/train/rank_device.h"
 #include "engine/train/reporter.h"
 
 namespace saemill {
@@ -18,9 +19,10 @@ namespace saemill {
 enum class Request : int { none = 0, checkpoint = 1, finish = 2, pause = 3 };
 
 struct TrainerOptions {
-  RunConfig config;  // resolved
-  fs::path run;      // for checkpoints/ and sae/
-  int threads = 1;
+  RunConfig config;   // resolved
+  fs::path run;       // for checkpoints/ and sae/
+  MakeDevice device;  // called once for the training, and on rank 0 again for the evaluation at its end
+  int threads = 1;    // of this rank, for the plan
   std::optional<int64_t> resume_step;   // continue from RUN/checkpoints/step-S
   std::atomic<int>* request = nullptr;  // a Request; reset to none when taken
 };

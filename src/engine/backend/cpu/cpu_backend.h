@@ -78,7 +78,7 @@ class CpuBackend final : public Backend {
   DType real() const override { return DType::f32; }
   DType low() const override { return dtype_of<Low>(); }
   int64_t packed_chunk_bytes() const override;
-  void reserve(int64_t rows, int64_t slots, int64_t aux_slots) override;
+  void reserve(const WorkExtent& extent) override;
 
  protected:
   void do_center(const View& x, const View& b_dec, const View& centered) override;

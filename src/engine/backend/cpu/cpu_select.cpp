@@ -128,11 +128,12 @@ int64_t CpuBackend<Low>::select_groups(int64_t tiles) const {
 }
 
 template <typename Low>
-void CpuBackend<Low>::reserve(int64_t rows, int64_t slots, int64_t aux_slots) {
+void CpuBackend<Low>::reserve(const WorkExtent& extent) {
+  const int64_t rows = extent.rows;
   const int64_t tiles = ceil_div(rows, kRowTile), groups = std::max<int64_t>(select_groups(tiles), 1);
   const int64_t group_rows = std::min(rows, kRowTile * ceil_div(tiles, groups));
   for (size_t i = 0; i < std::min(scratch_.size(), static_cast<size_t>(groups)); ++i)
-    make_states(group_rows, slots, aux_slots, scratch_[i]);
+    make_states(group_rows, extent.slots, extent.aux_slots, scratch_[i]);
 }
 
 template <typename Low>

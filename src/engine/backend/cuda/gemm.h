@@ -1,0 +1,78 @@
+// Row-major matrix products with float32 sums and results. By cuBLASLt; a twin of plain loops stands in for
+// it in the emulation.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "engine/gpu/runtime.h"
+#include "engine/tensor/view.h"
+
+namespace saemill::gpu {
+
+enum class GemmForm {
+  nt,  // C[m,n] = A[m,k] B[n,k]^T
+  nn,  // C[m,n] = A[m,k] B[k,n]
+  tn,  // C[m,n] = A[k,m]^T B[k,n]
+};
+
+struct GemmShape {
+  int64_t m = 0, n = 0, k = 0;
+  GemmForm form = GemmForm::nt;
+  DType low = DType::bf16;  // of A and B: bf16, or f32, which is rounded to TF32
+  bool accumulate = false;  // C += instead of C =
+
+  int64_t a_cols() const { return form == GemmForm::tn ? m : k; }
+  int64_t b_cols() const { return form == GemmForm::nt ? k : n; }
+  auto operator<=>(const GemmShape&) const = default;
+};
+
+// What A, B and C must be aligned to: 16, less only where rows are not that far apart.
+inline int64_t gemm_alignment(const GemmShape& shape, int64_t ldc) {
+  const auto size = static_cast<int64_t>(dtype_size(shape.low));
+  const int64_t strides = 16 | shape.a_cols() * size | shape.b_cols() * size | ldc * 4;
+  return strides & -strides;
+}
+
+inline void check_gemm(const GemmShape& shape, int64_t ldc) {
+  ensure(shape.m > 0 && shape.n > 0 && shape.k > 0 && ldc >= shape.n, "the sizes of a product");
+  ensure(shape.low == DType::bf16 || shape.low == DType::f32, "the type of a product's operands");
+}
+
+inline void check_gemm_alignment(const GemmShape& shape, const void* a, const void* b, const void* c,
+                                 int64_t ldc) {
+  const uintptr_t pointers =
+      reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b) | reinterpret_cast<uintptr_t>(c);
+  ensure(pointers % static_cast<uintptr_t>(gemm_alignment(shape, ldc)) == 0,
+         "the alignment of a product's operands");
+}
+
+// As NVIDIA advises for sm_90; other devices do with it too.
+constexpr size_t kGemmWorkspaceBytes = size_t{32} << 20;
+
+// Of the device that is current when it is made. One stream at a time, because products share the workspace.
+// Results repeat bit for bit: none are summed by atomics.
+//
+// Errors: Error{retry} where the device fails, Error{internal} where cuBLAS refuses; the text has its name
+// for the status, and the shape.
+class GemmEngine {
+ public:
+  // Device memory, aligned to 256, which must outlive the engine's work.
+  GemmEngine(void* workspace, size_t workspace_bytes);
+  ~GemmEngine();
+  GemmEngine(GemmEngine&&) noexcept;
+  GemmEngine& operator=(GemmEngine&&) noexcept;
+
+  // Chooses the algorithm, so that run() only enqueues. Without it run() does so at the first call.
+  void prepare(const GemmShape& shape, int64_t ldc);
+  // Rows of C are `ldc` apart, those of A and B follow each other.
+  void run(const GemmShape& shape, const void* a, const void* b, float* c, int64_t ldc, const Stream& stream);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace saemill::gpu
