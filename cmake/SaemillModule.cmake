@@ -21,13 +21,17 @@ function(saemill_test name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
+  # One label: gtest_discover_tests loses a second one.
+  if(NOT arg_LABELS)
+    set(arg_LABELS ${name})
+  endif()
   add_executable(${name} ${arg_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(${name} PRIVATE ${arg_DEPS} GTest::gtest GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE SAEMILL_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                              SAEMILL_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
   saemill_target_options(${name})
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${name}\\;${arg_LABELS}")
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS ${arg_LABELS})
 endfunction()
 
 function(saemill_module)

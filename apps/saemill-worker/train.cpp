@@ -11,12 +11,13 @@
 #include "common/base/error.h"
 #include "engine/train/trainer.h"
 #include "pipe_reporter.h"
+#include "rank_device.h"
 
 namespace saemill {
 namespace {
 
 struct Options {
-  std::string run, device = "cpu:0";
+  std::string run, device = "cpu:0", uuid;
   int rank = 0, world_size = 1, report_fd = -1, memory_fd = -1, threads = 0;
   int64_t resume_step = -1;
   double deadline = 60;
@@ -64,7 +65,9 @@ int run_train(const Options& options) {
     trainer.run = options.run;
     trainer.config = load_run_config(trainer.run / "config.json", {});
     trainer.threads = options.threads > 0 ? options.threads : cores_allowed();
-    trainer.device = cpu_device(trainer.threads);
+    trainer.device = options.device.starts_with("gpu") ? gpu_device(trainer.config.parallel, options.deadline)
+                                                       : cpu_device(trainer.threads);
+    if (options.device.starts_with("gpu")) use_gpu(options.uuid);
     if (options.resume_step >= 0) trainer.resume_step = options.resume_step;
     trainer.request = &request;
     auto set = ActivationSet::open(trainer.config.activations.path, trainer.config.activations.tensor);
@@ -88,7 +91,8 @@ void add_train(CLI::App& app, Run& run) {
   command->add_option("--run", options->run, "The run folder, with its config.json")->required();
   command->add_option("--rank", options->rank)->required();
   command->add_option("--world-size", options->world_size)->required();
-  command->add_option("--device", options->device);
+  command->add_option("--device", options->device, "cpu:K or gpu:K");
+  command->add_option("--uuid", options->uuid, "Of a GPU");
   command->add_option("--report-fd", options->report_fd)->required();
   command->add_option("--memory-fd", options->memory_fd);
   command->add_option("--resume-step", options->resume_step);

@@ -167,6 +167,21 @@ Check worker_check(const std::string& named) {
   }
 }
 
+// Where GPUs are seen but cannot be trained on, something is to be mended.
+Check training_check(const Snapshot& snapshot, const std::string& named) {
+  const bool has_gpu = std::any_of(snapshot.devices.begin(), snapshot.devices.end(),
+                                   [](const Device& device) { return device.kind != DeviceKind::cpu; });
+  try {
+    SignalRequests signals;
+    const std::string problem = gpu_problem(find_worker(named), signals);
+    if (problem.empty()) return {"training", "ok", "trains on GPUs and on CPU slots", ""};
+    return {"training", has_gpu ? "warning" : "note", "trains on CPU slots; GPUs cannot be used: " + problem,
+            ""};
+  } catch (const std::exception& error) {
+    return {"training", "warning", error.what(), ""};
+  }
+}
+
 std::vector<Check> examine(const Options& options) {
   std::vector<Check> checks;
   Machine machine(options.machine);
@@ -175,7 +190,7 @@ std::vector<Check> examine(const Options& options) {
   checks.push_back(driver_check(driver));
   library_checks(driver, checks);
   gpu_checks(*snapshot, checks);
-  checks.push_back({"training", "note", "this build trains on CPU slots", ""});
+  checks.push_back(training_check(*snapshot, options.worker));
   checks.push_back(container_check());
   cpu_checks(*snapshot, checks);
   const auto data = data_folder(options.machine.data);

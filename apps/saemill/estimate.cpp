@@ -33,7 +33,7 @@ int64_t threads_of_rank(int64_t devices) {
   return devices > cores ? 1 : (cores + devices - 1) / devices;
 }
 
-Estimate estimate_config(RunConfig config, const std::string& source, int64_t devices,
+Estimate estimate_config(RunConfig config, const std::string& source, const EstimateDevices& devices,
                          const std::string& worker) {
   int64_t d_in = config.activations.d_in, rows = 0;
   if (!config.activations.path.empty() && std::filesystem::exists(config.activations.path)) {
@@ -51,8 +51,11 @@ Estimate estimate_config(RunConfig config, const std::string& source, int64_t de
          config.activations.path);
   if (config.train.steps == 0 && (rows == 0 || (config.train.tokens == 0 && config.train.epochs == 0)))
     config.train.steps = 1;  // how long a run takes does not change what it holds
-  const RunConfig resolved = resolve_run_config(std::move(config), d_in, std::max<int64_t>(rows, 1), devices);
-  return estimate({resolved, d_in, devices, threads_of_rank(devices), cpu_constants()});
+  const RunConfig resolved =
+      resolve_run_config(std::move(config), d_in, std::max<int64_t>(rows, 1), devices.count);
+  const bool gpu = devices.memory == DeviceMemory::gpu;
+  return estimate({resolved, d_in, devices.count, threads_of_rank(devices.count),
+                   gpu ? gpu_constants() : cpu_constants(), devices.memory});
 }
 
 RunConfig config_of_model(const Options& options) {
@@ -105,23 +108,45 @@ void print(const Json& json) {
               batch["micro_batches"].get<long long>(), batch["micro_batches"] == 1 ? "" : "es");
 }
 
+// A slot's share of the memory depends on how many there are: those named.
+int slots_of(const DeviceNames& asked) {
+  int slots = std::max(asked.automatic, 1);
+  for (const std::string& name : asked.names)
+    if (name.starts_with("cpu:")) slots = std::max(slots, std::stoi(name.substr(4)) + 1);
+  return slots;
+}
+
+// GPUs may be estimated that this machine does not have.
+std::pair<std::vector<std::string>, EstimateDevices> devices_of(const DeviceNames& asked,
+                                                                const Snapshot& snapshot) {
+  std::vector<std::string> names = asked.names;
+  const bool has_gpu = std::any_of(snapshot.devices.begin(), snapshot.devices.end(),
+                                   [](const Device& device) { return device.kind != DeviceKind::cpu; });
+  for (int i = 0; i < asked.automatic; ++i) names.push_back(fmt::format("{}:{}", has_gpu ? "gpu" : "cpu", i));
+  const auto is_slot = [&](const std::string& name) {
+    const Device* device = find_device(snapshot.devices, name);
+    return device != nullptr ? device->kind == DeviceKind::cpu : name.starts_with("cpu");
+  };
+  const auto slots = std::count_if(names.begin(), names.end(), is_slot);
+  if (slots > 0 && static_cast<size_t>(slots) < names.size())
+    fail(ErrorCode::usage, "--devices: a training runs on GPUs or on CPU slots, not on both");
+  return {names, {static_cast<int64_t>(names.size()), slots > 0 ? DeviceMemory::cpu : DeviceMemory::gpu}};
+}
+
 int run(const Options& options) {
   if (options.config.empty() == options.model.empty())
     fail(ErrorCode::usage, "estimate: give a configuration, or --model with --d-sae");
   if (!options.model.empty() && options.d_sae < 1)
     fail(ErrorCode::usage, "estimate --model: needs --d-sae, the number of latents");
-  const auto names = parse_devices(options.devices);
-  const auto count = static_cast<int64_t>(names.size());
+  const DeviceNames asked = parse_devices(options.devices);
+  Machine machine({.data = "", .cpu_slots = slots_of(asked)});
+  const auto snapshot = machine.look();
+  const auto [names, devices] = devices_of(asked, *snapshot);
   const Estimate found =
       options.model.empty()
-          ? estimate_file(options.config, options.overrides, count, options.worker)
-          : estimate_config(config_of_model(options), "--model " + options.model, count, options.worker);
-  // A slot's share of the memory depends on how many there are: those named.
-  int slots = 1;
-  for (const std::string& name : names)
-    slots = std::max(slots, std::stoi(name.substr(name.find(':') + 1)) + 1);
-  Machine machine({.data = "", .cpu_slots = slots});
-  const Json json = to_json(found, names, *machine.look());
+          ? estimate_file(options.config, options.overrides, devices, options.worker)
+          : estimate_config(config_of_model(options), "--model " + options.model, devices, options.worker);
+  const Json json = to_json(found, names, *snapshot);
   if (options.json) {
     std::printf("%s\n", json.dump().c_str());
   } else {
@@ -132,12 +157,13 @@ int run(const Options& options) {
 
 }  // namespace
 
-Estimate estimate_file(const std::string& config, const std::vector<std::string>& overrides, int64_t devices,
-                       const std::string& worker) {
+Estimate estimate_file(const std::string& config, const std::vector<std::string>& overrides,
+                       const EstimateDevices& devices, const std::string& worker) {
   return estimate_config(load_run_config(config, overrides), config, devices, worker);
 }
 
-int64_t memory_of(const std::string& config, const std::vector<std::string>& overrides, int64_t devices) {
+int64_t memory_of(const std::string& config, const std::vector<std::string>& overrides,
+                  const EstimateDevices& devices) {
   return estimate_file(config, overrides, devices, "").memory_required;
 }
 
@@ -161,7 +187,7 @@ void add_estimate(CLI::App& app, Command& chosen) {
   command->add_option("--dtype", options->dtype, "With --model; default bf16");
   command
       ->add_option("--devices", options->devices,
-                   "auto (one CPU slot with every core), auto:N, or cpu:0,cpu:1,...")
+                   "auto, auto:N, gpu:0,gpu:1,... (this machine need not have them), or cpu:0,cpu:1,...")
       ->capture_default_str();
   command->add_option("--worker", options->worker, "saemill-worker; default: the one beside saemill")
       ->type_name("PATH");

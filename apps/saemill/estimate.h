@@ -8,12 +8,19 @@
 
 namespace saemill {
 
-// Reads the configuration, asks saemill-worker for the width of its activations where it does not say, and
-// estimates for `devices` ranks on this machine.
-Estimate estimate_file(const std::string& config, const std::vector<std::string>& overrides, int64_t devices,
-                       const std::string& worker);
+// So many devices of one kind.
+struct EstimateDevices {
+  int64_t count = 1;
+  DeviceMemory memory = DeviceMemory::cpu;
+};
 
-// Bytes on each of `devices` devices.
-int64_t memory_of(const std::string& config, const std::vector<std::string>& overrides, int64_t devices);
+// Reads the configuration, asks saemill-worker for the width of its activations where it does not say, and
+// estimates for these devices on this machine.
+Estimate estimate_file(const std::string& config, const std::vector<std::string>& overrides,
+                       const EstimateDevices& devices, const std::string& worker);
+
+// Bytes on each of the devices.
+int64_t memory_of(const std::string& config, const std::vector<std::string>& overrides,
+                  const EstimateDevices& devices);
 
 }  // namespace saemill

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "choose_devices.h"
 #include "commands.h"
 #include "control/launch/job.h"
 #include "progress.h"
@@ -11,7 +12,7 @@ namespace {
 
 struct TrainArguments {
   JobOptions job;
-  std::string config;
+  std::string config, devices = "auto";
   std::string out;
   std::string progress = "bar";
 };
@@ -20,7 +21,11 @@ int train(const TrainArguments& arguments) {
   JobOptions options = arguments.job;
   options.config = arguments.config;
   options.out = arguments.out;
+  // Before anything else runs here: looking at the devices takes threads, which end before ranks start.
+  const ChosenDevices chosen = choose_devices(arguments.devices, options.worker);
+  options.devices = chosen.devices;
   auto progress = make_progress(arguments.progress);
+  if (!chosen.note.empty()) progress->on_message(chosen.note);
   const JobResult job = run_job(options, *progress);
   if (job.already_finished) {
     progress->on_message(fmt::format("{}: this run is finished; nothing is changed", job.run.string()));
@@ -47,8 +52,10 @@ void add_train(CLI::App& app, Command& chosen) {
       ->expected(1)
       ->take_all();
   command
-      ->add_option("--devices", arguments->job.devices,
-                   "auto (one CPU slot with every core), auto:N, or cpu:0,cpu:1,...: one rank each")
+      ->add_option(
+          "--devices", arguments->devices,
+          "auto (the best free GPU, else one CPU slot with every core), auto:N, or gpu:0,gpu:1,... or "
+          "cpu:0,cpu:1,...: one rank each")
       ->capture_default_str();
   command->add_option("--out", arguments->out, "The run folder; default: runs/NAME, numbered")
       ->type_name("DIR");

@@ -27,11 +27,18 @@ DeviceConstants cpu_constants() {
   return {.context = 1'400'000, .communicator = 0};  // shared memory needs no buffers of its own
 }
 
+DeviceConstants gpu_constants() {
+  return {.context = 600'000'000, .communicator = 60'000'000};
+}
+
 Estimate estimate(const EstimateInput& input) {
-  const Plan plan = make_plan({input.config, input.d_in, input.devices, input.threads, 0});
+  const bool gpu = input.memory == DeviceMemory::gpu;
+  const Plan plan = make_plan({input.config, input.d_in, input.devices, input.threads, 0, input.memory});
   std::map<std::string, int64_t> sums;
-  for (const PlannedBuffer& buffer : plan.buffers)
+  for (const PlannedBuffer& buffer : plan.buffers) {
+    if (gpu && (buffer.host || buffer.shared)) continue;  // the host's memory
     sums[buffer.category] += buffer.shared ? ceil_div(buffer.bytes(), input.devices) : buffer.bytes();
+  }
   sums["context"] += input.constants.context;
   sums["exchange"] += input.constants.communicator * (input.devices - 1);
   Estimate result;
@@ -39,8 +46,9 @@ Estimate estimate(const EstimateInput& input) {
     result.breakdown.emplace_back(category, sums[category]);
     result.memory_required += sums[category];
   }
-  result.total = plan.total_bytes() + input.devices * (input.constants.context +
-                                                       input.constants.communicator * (input.devices - 1));
+  const int64_t constants = input.constants.context + input.constants.communicator * (input.devices - 1);
+  result.total =
+      gpu ? input.devices * result.memory_required : plan.total_bytes() + input.devices * constants;
   const int64_t batch = input.config.train.batch_size;
   result.batch_global = batch;
   result.batch_per_device = share_begin(batch, kRowTile, 1, input.devices);

@@ -17,6 +17,8 @@ struct DeviceConstants {
   int64_t communicator = 0;  // per peer
 };
 DeviceConstants cpu_constants();
+// Assumed: the context with cuBLASLt's kernels, and NCCL's buffers for each peer. Not measured on a GPU yet.
+DeviceConstants gpu_constants();
 
 struct EstimateInput {
   RunConfig config;  // resolved
@@ -24,6 +26,7 @@ struct EstimateInput {
   int64_t devices = 1;  // ranks, one each, on one machine
   int64_t threads = 1;  // of one rank
   DeviceConstants constants;
+  DeviceMemory memory = DeviceMemory::cpu;
 };
 
 struct Estimate {

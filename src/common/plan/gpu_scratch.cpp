@@ -40,7 +40,8 @@ GpuScratch gpu_scratch(const WorkExtent& extent) {
   scratch.aux_select = select_bytes(extent.rows, extent.aux_slots);
   scratch.group = std::max(group_bytes(codes), group_bytes(aux));
   scratch.pieces = 2 * 4 * (extent.latents + 2 * std::max(pieces_of(codes), pieces_of(aux)));
-  scratch.latents = pieces * (2 * extent.d_in + 2) * 4 + extent.latents * 32 + 4096;
+  scratch.latents = 8 * ceil_div(extent.latents, kBlock) * ceil_div(extent.d_in, 128) + 8 * extent.latents +
+                    pieces * (2 * extent.d_in + 1) * 4 + 8 * 256;
   scratch.gemm = int64_t{32} << 20;
   return scratch;
 }

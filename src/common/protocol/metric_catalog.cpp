@@ -17,8 +17,13 @@ constexpr MetricRow kTable[] = {
     {"activations_per_second", "Speed", "activations/s", "up", "Global batch over the time of a step"},
     {"step_ms", "Step", "ms", "down", "Time of a step, mean since the last metrics"},
     {"data_wait_ms", "Waiting for data", "ms", "down", "Per step, mean over ranks"},
-    {"comm_ms", "Waiting for peers", "ms", "down", "Per step in collectives, mean over ranks"},
+    {"comm_ms", "Exchange", "ms", "down",
+     "Per step, mean over ranks: CPU slots wait for peers, GPUs move rows between them"},
+    {"comm_exposed_ms", "Exchange, waited for", "ms", "down",
+     "The part of it in which the step waited, mean over ranks"},
     {"memory_bytes", "Memory", "bytes", "none", "Private memory of all ranks and shared memory once"},
+    {"verified_step", "Ranks compared", "", "none",
+     "The latest step after which all ranks held the same (debug.verify_ranks_every)"},
 };
 
 }  // namespace

@@ -56,7 +56,13 @@ struct TrainConfig {
 };
 
 struct ParallelConfig {
-  std::string mode = "auto";  // auto | replicate
+  std::string mode = "auto";       // auto | replicate
+  int64_t exchange_piece_mb = 32;  // GPUs: megabytes (10^6 bytes) of weights sent at a time
+  std::string nccl;                // GPUs: variables for NCCL, "NCCL_DEBUG=INFO NCCL_ALGO=Ring"
+};
+
+struct DebugConfig {
+  int64_t verify_ranks_every = 0;  // steps; 0: never
 };
 
 struct CheckpointConfig {
@@ -71,6 +77,7 @@ struct RunConfig {
   TrainConfig train;
   ParallelConfig parallel;
   CheckpointConfig checkpoint;
+  DebugConfig debug;
 };
 
 // Reading. Unknown keys, wrong types, values out of range and contradictions are refused with

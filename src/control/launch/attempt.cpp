@@ -55,6 +55,7 @@ void Attempt::start_ranks() {
                                  .index = index,
                                  .world_size = world_size,
                                  .device = options_.devices[at],
+                                 .environment = options_.environment,
                                  .cores = cores[at],
                                  .memory_fd = memory.get(),
                                  .deadline = options_.deadline,
@@ -151,10 +152,15 @@ void Attempt::on_report(Rank& rank, const Json& report) {
 void Attempt::on_started(const Json& report) {
   if (state_ == "starting") state_ = "running";
   if (leader().phase == "init") leader().phase = "train";
+  Json names = Json::array(), uuids = Json::array();
+  for (const JobDevice& device : options_.devices) names.push_back(device.name);
+  for (const JobDevice& device : options_.devices)
+    if (!device.uuid.empty()) uuids.push_back(device.uuid);
   journal_.write({{"event", "started"},
                   {"step", report["step"]},
                   {"total_steps", options_.total_steps},
-                  {"devices", options_.devices},
+                  {"devices", names},
+                  {"device_uuids", uuids},
                   {"world_size", options_.devices.size()},
                   {"plan", report["plan"]}});
 }

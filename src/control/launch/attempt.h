@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "control/launch/cause.h"
+#include "control/launch/devices.h"
 #include "control/launch/journal.h"
 #include "control/launch/rank.h"
 #include "control/launch/run_folder.h"
@@ -17,8 +18,9 @@ namespace saemill {
 
 struct AttemptOptions {
   std::filesystem::path worker;
-  std::vector<std::string> devices;
-  double deadline = 60;  // seconds that a rank waits for its peers
+  std::vector<JobDevice> devices;
+  std::vector<std::string> environment;  // of every rank
+  double deadline = 60;                  // seconds that a rank waits for its peers
   int64_t total_steps = 0;
   std::optional<int64_t> resume_step;
 };

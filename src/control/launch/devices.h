@@ -7,9 +7,23 @@
 
 namespace saemill {
 
-// "auto" (cpu:0 with every core), "auto:N" (cpu:0 to cpu:N-1) or a list "cpu:0,cpu:3". A CPU slot is a rank,
-// however many cores there are. Returns one name per rank, in the order given. Error{usage} otherwise.
-std::vector<std::string> parse_devices(std::string_view text);
+// What one rank runs on.
+struct JobDevice {
+  std::string name;  // "cpu:0", "gpu:1"
+  std::string uuid;  // of a GPU or MIG instance; empty: a CPU slot
+  bool operator==(const JobDevice&) const = default;
+};
+
+struct DeviceNames {
+  int automatic = 0;               // so many are to be chosen; 0: those named
+  std::vector<std::string> names;  // as given; CPU slots as "cpu:K"
+};
+
+// "auto", "auto:N", or a list of names: cpu:K, gpu:K, an index or a uuid, separated by commas. A CPU slot is
+// a rank, however many cores there are. Error{usage} otherwise, and where a name comes twice.
+DeviceNames parse_devices(std::string_view text);
+
+std::vector<JobDevice> cpu_slots(int count);  // cpu:0, cpu:1, ...
 
 // The cores of this process's affinity mask, ascending.
 std::vector<int> allowed_cores();

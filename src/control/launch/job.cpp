@@ -80,7 +80,8 @@ Prepared prepare(const JobOptions& options, SignalRequests& signals) {
     fail(ErrorCode::usage, "--resume: needs --out RUN, the run to continue");
   if (options.config.empty() && !options.resume) fail(ErrorCode::usage, "train: needs CONFIG.toml");
   AttemptOptions attempt;
-  attempt.devices = parse_devices(options.devices);
+  attempt.devices = options.devices;
+  ensure(!attempt.devices.empty(), "a job without devices");
   attempt.worker = find_worker(options.worker);
   attempt.deadline = options.deadline;
   RunConfig config = load_config(options);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "control/launch/devices.h"
 #include "control/launch/observer.h"
 
 namespace saemill {
@@ -14,8 +15,8 @@ namespace saemill {
 struct JobOptions {
   std::filesystem::path config;  // empty with `resume`: that of the run
   std::vector<std::string> overrides;
-  std::string devices = "auto";
-  std::filesystem::path out;  // empty: runs/NAME, numbered
+  std::vector<JobDevice> devices;  // one rank each
+  std::filesystem::path out;       // empty: runs/NAME, numbered
   bool resume = false;
   std::string worker;    // empty: beside this program
   double deadline = 60;  // seconds

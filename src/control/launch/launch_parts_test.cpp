@@ -24,14 +24,17 @@ int code_of(const std::function<void()>& action) {
 }
 
 TEST(Devices, AreReadInTheOrderGiven) {
-  EXPECT_EQ(parse_devices("auto"), std::vector<std::string>{"cpu:0"});
-  EXPECT_EQ(parse_devices("auto:2"), (std::vector<std::string>{"cpu:0", "cpu:1"}));
-  EXPECT_EQ(parse_devices("cpu:3,cpu:0"), (std::vector<std::string>{"cpu:3", "cpu:0"}));
+  EXPECT_EQ(parse_devices("auto").automatic, 1);
+  EXPECT_EQ(parse_devices("auto:2").automatic, 2);
+  EXPECT_EQ(parse_devices("cpu:3,cpu:0").names, (std::vector<std::string>{"cpu:3", "cpu:0"}));
+  EXPECT_EQ(parse_devices("gpu:1,GPU-12345678,2").names,
+            (std::vector<std::string>{"gpu:1", "GPU-12345678", "2"}));
+  EXPECT_EQ(cpu_slots(2), (std::vector<JobDevice>{{"cpu:0", ""}, {"cpu:1", ""}}));
 }
 
 TEST(Devices, OthersAreRefused) {
-  for (const char* text : {"", "gpu:0", "cpu", "cpu:", "cpu:-1", "cpu:1x", "cpu:0,", "cpu:1,cpu:01", "auto:0",
-                           "tpu:0", "cpu:99999999999"}) {
+  for (const char* text : {"", "gpu:", "gpu:x", "gpu:0,gpu:0", "cpu", "cpu:", "cpu:-1", "cpu:1x", "cpu:0,",
+                           "cpu:1,cpu:01", "auto:0", "tpu:0", "cpu:99999999999"}) {
     EXPECT_EQ(code_of([&] { parse_devices(text); }), 64) << text;
   }
 }

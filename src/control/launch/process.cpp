@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -22,6 +23,7 @@ constexpr int kCloseRangeCloexec =
 
 struct Prepared {
   std::vector<char*> arguments;
+  std::vector<char*> environment;
   cpu_set_t* mask = nullptr;
   size_t mask_bytes = 0;
 };
@@ -32,6 +34,16 @@ Prepared prepare(const SpawnOptions& options) {
   for (const auto& argument : options.command)
     prepared.arguments.push_back(const_cast<char*>(argument.c_str()));
   prepared.arguments.push_back(nullptr);
+  const auto set_anew = [&](const char* own) {
+    return std::any_of(options.environment.begin(), options.environment.end(), [&](const std::string& entry) {
+      return std::strncmp(own, entry.c_str(), entry.find('=') + 1) == 0;
+    });
+  };
+  for (char** own = environ; *own != nullptr; ++own)
+    if (!set_anew(*own)) prepared.environment.push_back(*own);
+  for (const std::string& entry : options.environment)
+    prepared.environment.push_back(const_cast<char*>(entry.c_str()));
+  prepared.environment.push_back(nullptr);
   if (options.cores.empty()) return prepared;
   const auto capacity = static_cast<size_t>(options.cores.back()) + 1;
   prepared.mask = CPU_ALLOC(capacity);
@@ -68,7 +80,7 @@ void reset_signals() {
   for (const int fd : options.inherit) ready = ready && ::fcntl(fd, F_SETFD, 0) == 0;
   if (ready) {
     reset_signals();
-    ::execv(prepared.arguments[0], prepared.arguments.data());
+    ::execve(prepared.arguments[0], prepared.arguments.data(), prepared.environment.data());
   }
   const int error = errno;
   const ssize_t written = ::write(failure, &error, sizeof error);

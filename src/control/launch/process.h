@@ -13,10 +13,11 @@
 namespace saemill {
 
 struct SpawnOptions {
-  std::vector<std::string> command;  // command[0] is the program's path
-  std::vector<int> inherit;          // descriptors passed under their own numbers, besides 0, 1 and 2
-  std::vector<int> cores;            // affinity; empty: the launcher's own
-  int stdout_fd = -1;                // -1: the launcher's own
+  std::vector<std::string> command;      // command[0] is the program's path
+  std::vector<int> inherit;              // descriptors passed under their own numbers, besides 0, 1 and 2
+  std::vector<int> cores;                // affinity; empty: the launcher's own
+  std::vector<std::string> environment;  // "NAME=VALUE", besides the launcher's own
+  int stdout_fd = -1;                    // -1: the launcher's own
   int stderr_fd = -1;
 };
 

@@ -28,7 +28,7 @@ std::vector<std::string> command(const RankOptions& options, int report_fd) {
                                  "--world-size",
                                  std::to_string(options.world_size),
                                  "--device",
-                                 options.device,
+                                 options.device.name,
                                  "--report-fd",
                                  std::to_string(report_fd),
                                  "--memory-fd",
@@ -36,6 +36,7 @@ std::vector<std::string> command(const RankOptions& options, int report_fd) {
                                  "--deadline",
                                  fmt::format("{}", options.deadline)};
   if (options.resume_step) words.insert(words.end(), {"--resume-step", std::to_string(*options.resume_step)});
+  if (!options.device.uuid.empty()) words.insert(words.end(), {"--uuid", options.device.uuid});
   if (options.cores.empty()) words.insert(words.end(), {"--threads", "1"});
   return words;
 }
@@ -58,10 +59,16 @@ Rank start_rank(const RankOptions& options) {
   spawn.command = command(options, write_end.get());
   spawn.inherit = {write_end.get(), options.memory_fd};
   spawn.cores = options.cores;
+  spawn.environment = options.environment;
+  // Before CUDA starts: the rank sees its own device alone, whatever order CUDA would count in.
+  if (!options.device.uuid.empty()) {
+    spawn.environment.push_back("CUDA_VISIBLE_DEVICES=" + options.device.uuid);
+    spawn.environment.push_back("CUDA_DEVICE_ORDER=PCI_BUS_ID");
+  }
   spawn.stdout_fd = log.get();
   spawn.stderr_fd = log.get();
   Rank rank{.index = options.index,
-            .device = options.device,
+            .device = options.device.name,
             .process = Process(spawn),
             .reports = ReportReader(std::move(read_end)),
             .log_offset = log_offset,

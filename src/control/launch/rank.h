@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "control/launch/devices.h"
 #include "control/launch/process.h"
 #include "control/launch/report_reader.h"
 
@@ -16,7 +17,8 @@ struct RankOptions {
   std::filesystem::path log;
   int index = 0;
   int world_size = 1;
-  std::string device;
+  JobDevice device;
+  std::vector<std::string> environment;
   std::vector<int> cores;  // empty: not pinned, and one thread
   int memory_fd = -1;
   double deadline = 60;

@@ -161,4 +161,8 @@ ResumePoint newest_checkpoint(const fs::path& worker, const fs::path& run, Signa
   return point;
 }
 
+std::string gpu_problem(const fs::path& worker, SignalRequests& signals) {
+  return ask_json(worker, {"devices", "--json"}, signals).value("problem", std::string());
+}
+
 }  // namespace saemill

@@ -34,4 +34,7 @@ struct ResumePoint {
 ResumePoint newest_checkpoint(const std::filesystem::path& worker, const std::filesystem::path& run,
                               SignalRequests& signals);
 
+// `worker devices --json`: why it can use no GPU; empty: it can.
+std::string gpu_problem(const std::filesystem::path& worker, SignalRequests& signals);
+
 }  // namespace saemill

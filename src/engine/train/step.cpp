@@ -85,11 +85,14 @@ std::map<std::string, double> Step::take_phases() {
   return phases;
 }
 
-void Step::begin(const StepInput& input) {
+void Step::write_scalars(const StepInput& input) {
   const auto batch = config_.train.batch_size;
   const StepScalars scalars{input.adam, input.l1 / static_cast<double>(batch), state_.step * batch,
                             (state_.step + 1) * batch};
   backend_.write_soon(step_scalars_.data, &scalars, sizeof scalars);
+}
+
+void Step::clear_sums() {
   for (const View& view : {sums_, bias_sums_, moment_sums_, grad_W_enc_, grad_W_dec_, grad_b_enc_})
     backend_.zero(view);
 }
@@ -204,6 +207,22 @@ LatentTask Step::latent_task() const {
   return task;
 }
 
+std::vector<std::pair<std::string, View>> Step::common_state() const {
+  std::vector<std::pair<std::string, View>> all{{"b_dec", state_.weights.b_dec},
+                                                {"m.b_dec", state_.m.b_dec},
+                                                {"v.b_dec", state_.v.b_dec},
+                                                {"b_enc", state_.weights.b_enc},
+                                                {"last_fired", state_.last_fired},
+                                                {"packed.encoder", state_.packed.encoder},
+                                                {"packed.decoder", state_.packed.decoder}};
+  if (plan_.at("W_enc").owned_rows == 0) {
+    all.emplace_back("W_enc", state_.weights.W_enc);
+    all.emplace_back("W_dec", state_.weights.W_dec);
+  }
+  std::erase_if(all, [](const auto& entry) { return !entry.second; });
+  return all;
+}
+
 // Where each rank keeps the masters of its own latents only, the others see the copies.
 void Step::gather_latents() {
   const int64_t M = state_.weights.W_enc.rows, chunk = latent_chunk(M);
@@ -253,18 +272,28 @@ void Step::update(bool sparse) {
   backend_.adam(state_.weights.b_dec, grad_b_dec_, state_.m.b_dec, state_.v.b_dec, task.scalars, clip_factor);
 }
 
-// True: sparse codes.
-bool Step::run_micro_batch(BatchLoader& loader, const StepInput& input, StepResult& result) {
-  const int64_t n = state_.weights.W_enc.cols, first = state_.share.first_row, last = state_.share.last_row;
-  std::span<const float> rows;
-  timed("data_wait", [&] { rows = loader.next(); });
-  View x{reinterpret_cast<std::byte*>(const_cast<float*>(rows.data())), DType::f32, last - first, n};
+View Step::next_batch(BatchLoader& loader) {
+  const int64_t rows = state_.share.last_row - state_.share.first_row;
+  std::span<const float> values;
+  timed("data_wait", [&] { values = loader.next(); });
+  View x{reinterpret_cast<std::byte*>(const_cast<float*>(values.data())), DType::f32, rows,
+         state_.weights.W_enc.cols};
   timed("stage", [&] { x = backend_.stage(x); });
-  const bool sparse = forward(x, architecture_.prefers_sparse(state_.previous_l0));
-  if (input.log) backend_.data_moments(x, block_slice(data_moments_, first, last));
-  timed("exchange", [&] { gather_batch(input, result.signals); });
+  return x;
+}
+
+void Step::sum_batch(const StepInput& input) {
   backend_.sum_batch(
       {row_stats_, row_block_sums_, input.log ? data_moments_ : View{}, sums_, bias_sums_, moment_sums_});
+}
+
+// True: sparse codes.
+bool Step::run_micro_batch(const View& x, const StepInput& input, StepResult& result) {
+  const bool sparse = forward(x, architecture_.prefers_sparse(state_.previous_l0));
+  if (input.log)
+    backend_.data_moments(x, block_slice(data_moments_, state_.share.first_row, state_.share.last_row));
+  timed("exchange", [&] { gather_batch(input, result.signals); });
+  sum_batch(input);
   if (!plan_.stores_gradients) return sparse;
   LatentTask task = latent_task();
   task.pass = LatentPass::accumulate;
@@ -272,6 +301,23 @@ bool Step::run_micro_batch(BatchLoader& loader, const StepInput& input, StepResu
   // The next micro-batch overwrites what others may still read.
   timed("exchange", [&] { exchange_.fence(); });
   return sparse;
+}
+
+// Where one rank's step is one sequence of operations that no answer of the device decides. There are as many
+// kinds of it as places where the batch lies, with and without statistics, with and without dead latents.
+void Step::run_recorded(const View& x, const StepInput& input, StepResult& result) {
+  result.signals = {input.signals};
+  uses_aux_ = plan_.aux_slots > 0 && state_.step * config_.train.batch_size >= config_.sae.dead_after;
+  const auto kind = reinterpret_cast<uintptr_t>(x.data) | (input.log ? 1U : 0U) | (uses_aux_ ? 2U : 0U);
+  backend_.run_recorded(kind, [&] {
+    clear_sums();
+    find_dead();
+    forward(x, true);
+    if (input.log)
+      backend_.data_moments(x, block_slice(data_moments_, state_.share.first_row, state_.share.last_row));
+    sum_batch(input);
+    update(true);
+  });
 }
 
 void Step::check_finite(double mse) const {
@@ -308,13 +354,18 @@ void Step::read_result(const StepInput& input, StepResult& result) const {
 StepResult Step::run(BatchLoader& loader, const StepInput& input) {
   exchange_.check();
   StepResult result;
-  begin(input);
-  uses_aux_ = find_dead() && plan_.aux_slots > 0;
-  bool sparse = true;
-  for (int64_t micro = 0; micro < config_.train.batch_size / plan_.micro_batch_size; ++micro)
-    sparse = run_micro_batch(loader, input, result);
-  update(sparse);
-  ++state_.step;
+  write_scalars(input);
+  if (records_) {
+    run_recorded(next_batch(loader), input, result);
+  } else {
+    clear_sums();
+    uses_aux_ = find_dead() && plan_.aux_slots > 0;
+    bool sparse = true;
+    for (int64_t micro = 0; micro < config_.train.batch_size / plan_.micro_batch_size; ++micro)
+      sparse = run_micro_batch(next_batch(loader), input, result);
+    update(sparse);
+  }
+  result.step = ++state_.step;
   if (!backend_.is_asynchronous() || input.log || architecture_.may_overflow()) {
     read_result(input, result);
     check_finite(result.mse);

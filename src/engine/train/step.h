@@ -28,6 +28,7 @@ struct StepInput {
 struct StepResult {
   // Of an asynchronous backend, only where the step was logged, or the architecture asks for its L0.
   bool known = false;
+  int64_t step = 0;                                  // steps done with it
   double mse = 0, l1_norm = 0, l0 = 0, aux_mse = 0;  // means over the global batch
   double total_variance = 0;                         // log only: mean squared deviation from the batch mean
   double grad_norm = 0;                              // after projection, before clipping
@@ -58,17 +59,23 @@ class Step {
 
   // Collective: weights and packed copies that each rank has filled for its latents reach all.
   void share_state() { gather_latents(); }
+  // What every rank must hold alike, by name, for debug.verify_ranks_every.
+  std::vector<std::pair<std::string, View>> common_state() const;
   // Milliseconds by phase, summed since the last call.
   std::map<std::string, double> take_phases();
   // The batch as gathered by the last run, for tests and benchmarks.
   const Codes& codes() const { return codes_; }
 
  private:
-  void begin(const StepInput& input);
+  void write_scalars(const StepInput& input);
+  void clear_sums();
   bool find_dead();
   ForwardTask forward_task(const View& x) const;
   bool forward(const View& x, bool sparse);
-  bool run_micro_batch(BatchLoader& loader, const StepInput& input, StepResult& result);
+  View next_batch(BatchLoader& loader);
+  bool run_micro_batch(const View& x, const StepInput& input, StepResult& result);
+  void run_recorded(const View& x, const StepInput& input, StepResult& result);
+  void sum_batch(const StepInput& input);
   LatentTask latent_task() const;
   void update(bool sparse);
   void finish_gradient();
@@ -93,6 +100,7 @@ class Step {
   Codes codes_, aux_;
   LatentIndex by_latent_, aux_by_latent_;
   bool uses_aux_ = false;  // in this step
+  bool records_ = false;   // all of a step's work is one recording
   std::map<std::string, double> phases_;
 };
 

@@ -8,6 +8,7 @@
 #include "engine/train/evaluate.h"
 #include "engine/train/schedule.h"
 #include "engine/train/training_metrics.h"
+#include "engine/train/verify_ranks.h"
 
 namespace saemill {
 namespace {
@@ -59,7 +60,7 @@ class Trainer {
  private:
   Request train_steps() {
     BatchLoader loader(set_, loader_options(), slots());
-    TrainingMetrics metrics(config_, comm_);
+    TrainingMetrics metrics(config_, comm_, *device_.exchange);
     const double start = monotonic_seconds();
     saved_step_ = options_.resume_step.value_or(-1);
     Request request = Request::none;
@@ -123,6 +124,8 @@ class Trainer {
     ++steps_run_;
     checkpointer_.settle(result.signals);
     metrics.count_step();
+    if (const int64_t every = config_.debug.verify_ranks_every; every > 0 && state_.step % every == 0)
+      verify_ranks(step_.common_state(), state_.step, backend_, comm_);
     if (input.log) {
       auto values = metrics.collect(result, input.adam.lr, input.l1, step_, loader);
       if (comm_.rank() == 0)

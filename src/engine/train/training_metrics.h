@@ -4,13 +4,15 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/comm/communicator.h"
+#include "engine/comm/exchange.h"
 #include "engine/train/step.h"
 
 namespace saemill {
 
 class TrainingMetrics {
  public:
-  TrainingMetrics(const RunConfig& config, Communicator& comm);
+  TrainingMetrics(const RunConfig& config, Communicator& comm, Exchange& exchange);
+  void count_step() { ++steps_; }
   // Collective, at the steps that are logged: values since the last call, in catalog order.
   nlohmann::ordered_json collect(const StepResult& result, double lr, double l1, Step& step,
                                  const BatchLoader& loader);
@@ -18,11 +20,9 @@ class TrainingMetrics {
  private:
   const RunConfig& config_;
   Communicator& comm_;
-  double since_, data_wait_ = 0, comm_wait_ = 0;
+  Exchange& exchange_;
+  double since_, data_wait_ = 0;
   int64_t steps_ = 0;
-
- public:
-  void count_step() { ++steps_; }
 };
 
 }  // namespace saemill

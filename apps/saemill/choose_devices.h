@@ -1,0 +1,22 @@
+// From what a person names to what ranks run on.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "control/launch/devices.h"
+
+namespace saemill {
+
+struct ChosenDevices {
+  std::vector<JobDevice> devices;
+  std::string note;  // for the person; empty: nothing to say
+};
+
+// Devices of one kind. "auto" is the best free GPU, else one CPU slot; "auto:N" N free GPUs, or N CPU slots
+// on a machine without a usable GPU. Error{usage}: a device that is not there, cannot be used, or is leased
+// to a job; GPUs and CPU slots together; too few free GPUs.
+ChosenDevices choose_devices(const std::string& text, const std::string& worker);
+
+}  // namespace saemill

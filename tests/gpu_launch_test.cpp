@@ -1,0 +1,95 @@
+// `saemill train --devices gpu:...` from the command line to the exported SAE, with a fake driver and a
+// worker whose GPU is emulated.
+#include "tests/fake_nvml/machine.h"
+#include "tests/launch_fixture.h"
+
+namespace saemill {
+namespace {
+
+// As the emulation names its devices.
+std::string emulated_uuid(int index) {
+  return fmt::format("GPU-e4e4e4e4-0000-4000-8000-{:012x}", index);
+}
+
+class GpuLaunch : public LaunchTest {
+ protected:
+  void SetUp() override {
+    LaunchTest::SetUp();
+    ::setenv("LD_LIBRARY_PATH", FAKE_NVML_FOLDER, 1);
+    ::setenv("XDG_DATA_HOME", folder_.c_str(), 1);
+    ::setenv("FAKE_NVML_SCENARIO", (folder_ / "scenario.json").c_str(), 1);
+    machine_ = machine_of(2);
+    for (int gpu = 0; gpu < 2; ++gpu) machine_["gpus"][gpu]["uuid"] = emulated_uuid(gpu);
+    write_machine();
+    std::ofstream(folder_ / "config.toml")
+        << "name = \"test\"\n[activations]\npath = \"" << SAEMILL_SOURCE_DIR
+        << "/examples/activations\"\n[sae]\nd_sae = 64\nk = 4\n[train]\nbatch_size = 128\nsteps = "
+           "2\nlog_every = 1\n";
+  }
+  void write_machine() const { std::ofstream(folder_ / "scenario.json") << machine_.dump(); }
+
+  std::vector<std::string> train(const std::string& devices, const std::string& worker) const {
+    return {"train",      (folder_ / "config.toml").string(),
+            "--worker",   SAEMILL_BIN_DIR "/" + worker,
+            "--out",      run_.string(),
+            "--devices",  devices,
+            "--progress", "none"};
+  }
+  int run(const std::string& devices, const std::string& worker = "saemill-worker-emulated") {
+    Launched command(train(devices, worker), Json(), folder_, "train");
+    const int code = command.wait();
+    said_ = command.err();
+    return code;
+  }
+
+  Json machine_;
+  std::string said_;
+};
+
+TEST_F(GpuLaunch, TrainsOnTheGpuThatWasNamed) {
+  EXPECT_EQ(run("gpu:0"), 0) << said_;
+  const auto started = events("started");
+  ASSERT_EQ(started.size(), 1U);
+  EXPECT_EQ(started[0]["devices"], Json({"gpu:0"}));
+  EXPECT_EQ(started[0]["device_uuids"], Json({emulated_uuid(0)}));
+  EXPECT_TRUE(fs::exists(run_ / "sae/sae_weights.safetensors"));
+  EXPECT_EQ(events("metrics").size(), 2U);
+}
+
+TEST_F(GpuLaunch, AutoTakesAFreeGpu) {
+  machine_["gpus"][1]["processes"] = {{{"pid", ::getpid()}, {"memory_used", 1000000000}}};
+  write_machine();
+  EXPECT_EQ(run("auto"), 0) << said_;
+  ASSERT_FALSE(events("started").empty());
+  EXPECT_EQ(events("started")[0]["devices"], Json({"gpu:0"}));
+}
+
+// The driver's order may differ from CUDA's: the rank sees one device, and it must be the one that was meant.
+TEST_F(GpuLaunch, AnotherGpuThanCudaShowsIsRefused) {
+  EXPECT_EQ(run("gpu:1"), 75) << said_;
+  EXPECT_NE(said_.find(emulated_uuid(1)), std::string::npos) << said_;
+}
+
+TEST_F(GpuLaunch, WhatCannotBeUsedIsRefused) {
+  EXPECT_EQ(run("gpu:7"), 64);
+  EXPECT_NE(said_.find("gpu:7"), std::string::npos) << said_;
+  EXPECT_EQ(run("gpu:0,cpu:0"), 64);
+  EXPECT_EQ(run("auto:3"), 64);
+  machine_["events"] = {{{"at_s", 0}, {"gpu", 0}, {"lost", true}}};
+  write_machine();
+  EXPECT_EQ(run("gpu:0"), 64) << said_;
+  EXPECT_FALSE(fs::exists(run_));
+}
+
+TEST_F(GpuLaunch, AWorkerWithoutAGpuSaysWhy) {
+  ::setenv("SAEMILL_EMULATION_DEVICES", "0", 1);
+  EXPECT_EQ(run("gpu:0"), 78);
+  EXPECT_NE(said_.find("no devices"), std::string::npos) << said_;
+  EXPECT_EQ(run("auto"), 0) << said_;  // says so, and takes a CPU slot
+  ::unsetenv("SAEMILL_EMULATION_DEVICES");
+  ASSERT_FALSE(events("started").empty());
+  EXPECT_EQ(events("started")[0]["devices"], Json({"cpu:0"}));
+}
+
+}  // namespace
+}  // namespace saemill

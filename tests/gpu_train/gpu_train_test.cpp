@@ -1,0 +1,257 @@
+// Whole trainings on GPUs, with ranks as threads of this process: one rank, several on one GPU, and what they
+// hold alike. On the emulation always, on a GPU where there is one.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <thread>
+
+#include "common/base/random.h"
+#include "engine/backend/cuda/cuda_backend.h"
+#include "engine/comm/local_gpu/local_gpu_exchange.h"
+#include "engine/train/sae_export.h"
+#include "engine/train/trainer.h"
+#include "engine/train/verify_ranks.h"
+
+namespace saemill {
+namespace {
+
+constexpr int64_t kRows = 1024, kWidth = 32;
+
+class Silent final : public Reporter {
+ public:
+  void report(nlohmann::ordered_json event) override {
+    const std::lock_guard lock(mutex_);
+    events_.push_back(event);
+  }
+  void progress(int64_t, const std::string&) override {}
+  std::vector<nlohmann::ordered_json> of(const std::string& kind) {
+    std::vector<nlohmann::ordered_json> some;
+    for (const auto& event : events_)
+      if (event["event"] == kind) some.push_back(event);
+    return some;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<nlohmann::ordered_json> events_;
+};
+
+// Sums of few of 40 directions: something that a sparse code can learn.
+void write_activations(const fs::path& path) {
+  std::string header =
+      fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", kRows, kWidth);
+  header += std::string(64 - (10 + header.size() + 1) % 64, ' ') + "\n";
+  std::string bytes("\x93NUMPY\x01\x00", 8);
+  const auto size = static_cast<uint16_t>(header.size());
+  bytes.append(reinterpret_cast<const char*>(&size), 2).append(header);
+  for (uint64_t r = 0; r < kRows; ++r)
+    for (uint64_t i = 0; i < kWidth; ++i) {
+      double value = 0.05 * random_normal(3, r, i);
+      for (uint64_t part = 0; part < 3; ++part) value += random_normal(1, random_bits(2, r, part) % 40, i);
+      const auto number = static_cast<float>(value);
+      bytes.append(reinterpret_cast<const char*>(&number), sizeof number);
+    }
+  write_file_atomically(real_file_system(), path, bytes);
+}
+
+MakeDevice gpu(LocalGpuGroup* group, int rank) {
+  return [=](int64_t d_in, int64_t d_sae, const std::string& dtype, Communicator* comm) {
+    CudaBackend cuda = make_cuda_backend(d_in, d_sae, dtype == "bf16" ? DType::bf16 : DType::f32);
+    RankDevice device;
+    device.memory = DeviceMemory::gpu;
+    device.backend = std::move(cuda.backend);
+    if (comm != nullptr && group != nullptr)
+      device.exchange = make_local_gpu_exchange(*group, rank, *cuda.compute, {.piece_bytes = 4096});
+    else if (comm != nullptr)
+      device.exchange = make_cpu_exchange(*comm);
+    return device;
+  };
+}
+
+double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    difference += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+    size += std::pow(static_cast<double>(a[i]), 2);
+  }
+  return std::sqrt(difference / size);
+}
+
+class GpuTrain : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string reason = gpu::unavailable(); !reason.empty()) GTEST_SKIP() << reason;
+    std::string name = fs::temp_directory_path() / "saemill-gpu-train-XXXXXX";
+    folder_ = ::mkdtemp(name.data());
+    write_activations(folder_ / "x.npy");
+    config_.activations.path = folder_ / "x.npy";
+    config_.sae.d_sae = 256;
+    config_.sae.k = 4;
+    config_.sae.aux_k = 8;
+    config_.sae.dead_after = 600;  // so that the auxiliary loss takes part
+    config_.train.batch_size = 256;
+    config_.train.steps = 6;
+    config_.train.lr = 3e-3;
+    config_.train.log_every = 2;
+    config_.checkpoint.every_steps = 3;
+    config_.debug.verify_ranks_every = 2;
+    set_ = ActivationSet::open(config_.activations.path, "");
+  }
+  void TearDown() override {
+    if (!folder_.empty()) fs::remove_all(folder_);
+  }
+
+  RunConfig resolved(int ranks) const { return resolve_run_config(config_, kWidth, kRows, ranks); }
+
+  // Ranks as threads; 0: one rank on the CPU.
+  std::unique_ptr<Silent> run(const std::string& name, int ranks, std::optional<int64_t> resume = {}) {
+    auto reporter = std::make_unique<Silent>();
+    const int threads_count = std::max(ranks, 1);
+    LocalGpuGroup group(threads_count, 120);
+    const int memory = ::memfd_create("saemill-gpu-train", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < threads_count; ++rank)
+      threads.emplace_back([&, rank] {
+        std::unique_ptr<Communicator> comm;
+        try {
+          comm = threads_count == 1 ? make_self_communicator()
+                                    : make_shm_communicator({memory, rank, threads_count, 120});
+          TrainerOptions options;
+          options.config = resolved(threads_count);
+          options.run = folder_ / name;
+          options.device = ranks == 0 ? cpu_device(1) : gpu(threads_count > 1 ? &group : nullptr, rank);
+          options.resume_step = resume;
+          train(options, set_, *comm, *reporter);
+        } catch (const std::exception& error) {
+          ADD_FAILURE() << "rank " << rank << ": " << error.what();
+          group.abort(error.what());
+          if (comm) comm->abort(error.what());
+        }
+      });
+    for (std::thread& thread : threads) thread.join();
+    ::close(memory);
+    return reporter;
+  }
+
+  void expect_same(const char* dtype, int ranks) {
+    config_.train.dtype = dtype;
+    const std::string name = fmt::format("{}-{}", ranks, dtype);
+    run("one-" + name, 1);
+    const auto reporter = run(name, ranks);
+    const SaeWeights one = exported("one-" + name), several = exported(name);
+    EXPECT_LT(relative_difference(one.W_dec, several.W_dec), 1e-5) << name;
+    EXPECT_LT(relative_difference(one.W_enc, several.W_enc), 1e-5) << name;
+    ASSERT_FALSE(reporter->of("metrics").empty());
+    EXPECT_EQ(reporter->of("metrics").back()["values"]["verified_step"], config_.train.steps);
+  }
+
+  SaeWeights exported(const std::string& name) const { return read_sae(folder_ / name / "sae"); }
+  static double fvu(Silent& reporter) {
+    const auto finished = reporter.of("finished");
+    return finished.empty() ? std::nan("") : finished[0]["report"]["fvu"].get<double>();
+  }
+
+  RunConfig config_;
+  fs::path folder_;
+  std::shared_ptr<const ActivationSet> set_;
+};
+
+TEST_F(GpuTrain, LearnsWhatACpuLearns) {
+  for (const char* dtype : {"bf16", "f32"}) {
+    config_.train.dtype = dtype;
+    const double gpu_fvu = fvu(*run(fmt::format("gpu-{}", dtype), 1));
+    const double cpu_fvu = fvu(*run(fmt::format("cpu-{}", dtype), 0));
+    EXPECT_NEAR(gpu_fvu / cpu_fvu, 1, 0.01) << dtype;
+    EXPECT_LT(gpu_fvu, 0.9) << "nothing was learned";
+  }
+}
+
+TEST_F(GpuTrain, ReluLearnsWhatACpuLearns) {
+  config_.sae.architecture = "relu";
+  const double gpu_fvu = fvu(*run("gpu", 1)), cpu_fvu = fvu(*run("cpu", 0));
+  EXPECT_NEAR(gpu_fvu / cpu_fvu, 1, 0.01);
+}
+
+TEST_F(GpuTrain, SameBitsAgain) {
+  run("a", 1);
+  run("b", 1);
+  EXPECT_EQ(exported("a").W_enc, exported("b").W_enc);
+  EXPECT_EQ(exported("a").b_dec, exported("b").b_dec);
+}
+
+TEST_F(GpuTrain, ResumedIsAsIfNeverStopped) {
+  run("whole", 1);
+  config_.train.steps = 3;
+  run("resumed", 1);
+  fs::remove_all(folder_ / "resumed/sae");
+  config_.train.steps = 6;
+  run("resumed", 1, 3);
+  EXPECT_EQ(exported("whole").W_enc, exported("resumed").W_enc);
+  EXPECT_EQ(exported("whole").b_enc, exported("resumed").b_enc);
+}
+
+TEST_F(GpuTrain, MicroBatchesAreTheBatch) {
+  config_.train.dtype = "f32";
+  run("whole", 1);
+  config_.train.micro_batch_size = 128;
+  run("parts", 1);
+  EXPECT_LT(relative_difference(exported("whole").W_dec, exported("parts").W_dec), 1e-5);
+}
+
+TEST_F(GpuTrain, ClippingTakesPart) {
+  config_.train.clip_norm = 1e-3;
+  const double gpu_fvu = fvu(*run("gpu", 1)), cpu_fvu = fvu(*run("cpu", 0));
+  EXPECT_NEAR(gpu_fvu / cpu_fvu, 1, 0.01);
+}
+
+// The design's tolerance: 1e-5 where selections agree.
+TEST_F(GpuTrain, TwoRanksLearnTheSame) {
+  expect_same("f32", 2);
+  expect_same("bf16", 2);
+}
+
+TEST_F(GpuTrain, FourRanksLearnTheSame) {
+  config_.train.batch_size = 512;
+  config_.train.steps = 4;
+  config_.sae.dead_after = 1000;
+  expect_same("bf16", 4);
+}
+
+TEST(VerifyRanks, NamesTheRankAndTheMatrixThatDiffer) {
+  constexpr int kRanks = 3;
+  const int memory = ::memfd_create("saemill-verify", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  std::vector<std::string> said(kRanks);
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < kRanks; ++rank)
+    threads.emplace_back([&, rank] {
+      const auto comm = make_shm_communicator({memory, rank, kRanks, 60});
+      const auto backend = make_reference_backend(4, 64);
+      std::vector<float> weights(64, 1.5f), bias(8, 0.5f);
+      const auto view = [](std::vector<float>& values) {
+        return View{reinterpret_cast<std::byte*>(values.data()), DType::f32, 1,
+                    static_cast<int64_t>(values.size())};
+      };
+      const std::vector<std::pair<std::string, View>> state{{"b_dec", view(bias)}, {"W_enc", view(weights)}};
+      verify_ranks(state, 7, *backend, *comm);
+      if (rank == 2) weights[63] = std::nextafter(1.5f, 2.0f);  // one bit
+      try {
+        verify_ranks(state, 8, *backend, *comm);
+      } catch (const Error& error) {
+        said[static_cast<size_t>(rank)] = error.what();
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  ::close(memory);
+  for (const std::string& message : said) {
+    EXPECT_NE(message.find("step 8"), std::string::npos) << message;
+    EXPECT_NE(message.find("rank 2"), std::string::npos) << message;
+    EXPECT_NE(message.find("W_enc"), std::string::npos) << message;
+  }
+}
+
+}  // namespace
+}  // namespace saemill
