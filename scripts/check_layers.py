@@ -32,7 +32,7 @@ RESERVED = {
     r"#include <omp\.h>": ["src/engine/backend/cpu", "apps"],
     r"#include <soci": ["src/control/store"],
     r"#include <dlfcn\.h>": ["src/control/monitor", "src/engine/comm", "bench"],
-    r"\bgetenv\(|\bstd::cout\b|(?<!\w)f?printf\(|(?<![\w:.])exit\(": ["apps", "tests", "bench"],
+    r"\bgetenv\(|\bstd::cout\b|(?<!\w)f?printf\(|(?<![\w:.])exit\(": ["apps", "tests", "bench", "src/engine/comm/nccl"],
 }
 
 

@@ -2,6 +2,7 @@
 // worker whose GPU is emulated.
 #include "tests/fake_nvml/machine.h"
 #include "tests/launch_fixture.h"
+#include "tests/sparse_activations.h"
 
 namespace saemill {
 namespace {
@@ -21,9 +22,10 @@ class GpuLaunch : public LaunchTest {
     machine_ = machine_of(2);
     for (int gpu = 0; gpu < 2; ++gpu) machine_["gpus"][gpu]["uuid"] = emulated_uuid(gpu);
     write_machine();
+    write_sparse_activations(folder_ / "x.npy", 512, 16);
     std::ofstream(folder_ / "config.toml")
-        << "name = \"test\"\n[activations]\npath = \"" << SAEMILL_SOURCE_DIR
-        << "/examples/activations\"\n[sae]\nd_sae = 64\nk = 4\n[train]\nbatch_size = 128\nsteps = "
+        << "name = \"test\"\n[activations]\npath = \"" << (folder_ / "x.npy").string()
+        << "\"\n[sae]\nd_sae = 64\nk = 4\n[train]\nbatch_size = 128\nsteps = "
            "2\nlog_every = 1\n";
   }
   void write_machine() const { std::ofstream(folder_ / "scenario.json") << machine_.dump(); }

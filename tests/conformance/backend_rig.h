@@ -152,8 +152,14 @@ class Rig {
   void encode(bool with_aux) {
     backend().center((*this)["x"], (*this)["b_dec"], (*this)["centered"]);
     backend().pack(sae(), packed(false), 0, s_.d_sae);
-    backend().select({(*this)["centered"], s_.batch, (*this)["packed"], (*this)["b_enc"], codes("codes"),
-                      with_aux ? (*this)["dead"] : View{}, with_aux ? codes("aux") : Codes{},
+    backend().select({(*this)["centered"],
+                      s_.batch,
+                      (*this)["packed"],
+                      (*this)["b_enc"],
+                      codes("codes"),
+                      with_aux ? (*this)["dead"] : View{},
+                      with_aux ? codes("aux") : Codes{},
+                      {},
                       (*this)["overflow"]});
   }
   DecodeTask decode_task(bool with_aux) {

@@ -9,12 +9,12 @@
 #include <cstring>
 #include <thread>
 
-#include "common/base/random.h"
 #include "engine/backend/cuda/cuda_backend.h"
 #include "engine/comm/local_gpu/local_gpu_exchange.h"
 #include "engine/train/sae_export.h"
 #include "engine/train/trainer.h"
 #include "engine/train/verify_ranks.h"
+#include "sparse_activations.h"
 
 namespace saemill {
 namespace {
@@ -39,24 +39,6 @@ class Silent final : public Reporter {
   std::mutex mutex_;
   std::vector<nlohmann::ordered_json> events_;
 };
-
-// Sums of few of 40 directions: something that a sparse code can learn.
-void write_activations(const fs::path& path) {
-  std::string header =
-      fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", kRows, kWidth);
-  header += std::string(64 - (10 + header.size() + 1) % 64, ' ') + "\n";
-  std::string bytes("\x93NUMPY\x01\x00", 8);
-  const auto size = static_cast<uint16_t>(header.size());
-  bytes.append(reinterpret_cast<const char*>(&size), 2).append(header);
-  for (uint64_t r = 0; r < kRows; ++r)
-    for (uint64_t i = 0; i < kWidth; ++i) {
-      double value = 0.05 * random_normal(3, r, i);
-      for (uint64_t part = 0; part < 3; ++part) value += random_normal(1, random_bits(2, r, part) % 40, i);
-      const auto number = static_cast<float>(value);
-      bytes.append(reinterpret_cast<const char*>(&number), sizeof number);
-    }
-  write_file_atomically(real_file_system(), path, bytes);
-}
 
 MakeDevice gpu(LocalGpuGroup* group, int rank) {
   return [=](int64_t d_in, int64_t d_sae, const std::string& dtype, Communicator* comm) {
@@ -87,7 +69,7 @@ class GpuTrain : public testing::Test {
     if (const std::string reason = gpu::unavailable(); !reason.empty()) GTEST_SKIP() << reason;
     std::string name = fs::temp_directory_path() / "saemill-gpu-train-XXXXXX";
     folder_ = ::mkdtemp(name.data());
-    write_activations(folder_ / "x.npy");
+    write_sparse_activations(folder_ / "x.npy", kRows, kWidth);
     config_.activations.path = folder_ / "x.npy";
     config_.sae.d_sae = 256;
     config_.sae.k = 4;

@@ -49,11 +49,13 @@ struct PackedViews {
 struct SelectTask {
   View centered{};  // low [R padded, n]
   int64_t rows = 0;
-  View packed{};    // of the encoder
-  View b_enc{};     // real [1, M]
-  Codes codes{};    // out, [R, k]
-  View dead{};      // as find_dead left it; null: no auxiliary codes
-  Codes aux{};      // out, [R, aux_k]; empty views where dead is
+  View packed{};  // of the encoder
+  View b_enc{};   // real [1, M]
+  Codes codes{};  // out, [R, k]
+  View dead{};    // as find_dead left it; null: no auxiliary codes
+  Codes aux{};    // out, [R, aux_k]; empty views where dead is
+  // Where given: called before latents up to this one are read, which may still be on their way.
+  std::function<void(int64_t last)> await = {};
   View overflow{};  // out, i32 [1, 1]: 1 where some row has more than k positive ones, so that codes leaves
                     // out active latents; else 0. Null: not wanted
 };

@@ -124,9 +124,16 @@ ForwardTask Step::forward_task(const View& x) const {
   decode.residual = residual_.slice(first, last);
   decode.row_stats = row_stats_.slice(first, last);
   decode.block_sums = block_slice(row_block_sums_, first, last);
-  task.select = {
-      task.centered, last - first, state_.packed.encoder, state_.weights.b_enc, decode.codes, {}, {},
-      overflow_};
+  SelectTask& select = task.select;
+  select.centered = task.centered;
+  select.rows = last - first;
+  select.packed = state_.packed.encoder;
+  select.b_enc = state_.weights.b_enc;
+  select.codes = decode.codes;
+  select.overflow = overflow_;
+  const int64_t chunk = latent_chunk(state_.weights.W_enc.rows);
+  if (backend_.is_asynchronous())
+    select.await = [this, chunk](int64_t end) { exchange_.await(ceil_div(end, chunk)); };
   if (uses_aux_) {
     task.select.dead = dead_;
     task.select.aux = decode.aux = slice_codes(aux_, first, last);
@@ -139,17 +146,20 @@ ForwardTask Step::forward_task(const View& x) const {
 bool Step::forward(const View& x, bool sparse) {
   const ForwardTask task = forward_task(x);
   backend_.center(x, state_.weights.b_dec, task.centered);
+  if (!sparse) exchange_.await_all();
   const bool fits = architecture_.forward(backend_, task, sparse);
   if (!sparse || !architecture_.may_overflow()) return sparse;
   std::array<double, 1> vote{fits ? 1.0 : 0.0};
   timed("exchange", [&] { comm_.all_reduce(std::span<double>(vote), Reduce::min); });
   if (vote[0] > 0) return true;
+  exchange_.await_all();
   architecture_.forward(backend_, task, false);
   return false;
 }
 
 // Signals of odd and even steps have their own rows, so that no rank writes what a slower one still reads.
 void Step::gather_batch(const StepInput& input, std::vector<Signals>& signals) {
+  exchange_.await_all();
   const int64_t rows = plan_.micro_batch_size;
   const int ranks = comm_.size();
   const View mine = signals_.slice(state_.step % 2 * ranks, (state_.step % 2 + 1) * ranks);
@@ -207,7 +217,8 @@ LatentTask Step::latent_task() const {
   return task;
 }
 
-std::vector<std::pair<std::string, View>> Step::common_state() const {
+std::vector<std::pair<std::string, View>> Step::common_state() {
+  exchange_.await_all();
   std::vector<std::pair<std::string, View>> all{{"b_dec", state_.weights.b_dec},
                                                 {"m.b_dec", state_.m.b_dec},
                                                 {"v.b_dec", state_.v.b_dec},
@@ -223,25 +234,31 @@ std::vector<std::pair<std::string, View>> Step::common_state() const {
   return all;
 }
 
-// Where each rank keeps the masters of its own latents only, the others see the copies.
-void Step::gather_latents() {
+// Where each rank keeps the masters of its own latents only, the others see the copies. `later`: the copies
+// of GPUs arrive beside what follows, and are waited for chunk by chunk when they are read.
+void Step::gather_latents(bool later) {
   const int64_t M = state_.weights.W_enc.rows, chunk = latent_chunk(M);
   const int ranks = comm_.size();
   const auto by_latent = gathered_bounds(M, chunk, 1, ranks),
              by_block = gathered_bounds(M, chunk, kBlock, ranks),
              by_chunk = gathered_bounds(M, chunk, chunk, ranks);
   const auto column = [](View view) { return View{view.data, view.dtype, view.cols, 1}; };
+  const std::vector<Gathered> copies{{state_.packed.encoder, by_chunk},
+                                     {state_.packed.decoder, by_chunk},
+                                     {state_.packed.decoder_transposed, by_chunk}};
   std::vector<Gathered> buffers{{column(state_.weights.b_enc), by_latent},
                                 {column(state_.last_fired), by_latent},
-                                {state_.packed.encoder, by_chunk},
-                                {state_.packed.decoder, by_chunk},
-                                {state_.packed.decoder_transposed, by_chunk},
                                 {latent_block_sums_, by_block},
                                 {column(latent_block_norms_), by_block}};
-  if (plan_.at("W_enc").owned_rows == 0) {
-    buffers.push_back({state_.weights.W_enc, by_latent});
-    buffers.push_back({state_.weights.W_dec, by_latent});
+  if (backend_.is_asynchronous()) {  // in f32 the copies are the masters
+    exchange_.gather(buffers);
+    exchange_.gather_in_pieces(copies);
+    if (!later) exchange_.await_all();
+    return;
   }
+  buffers.insert(buffers.end(), copies.begin(), copies.end());
+  buffers.push_back({state_.weights.W_enc, by_latent});
+  buffers.push_back({state_.weights.W_dec, by_latent});
   exchange_.gather(buffers);
 }
 
@@ -267,7 +284,7 @@ void Step::update(bool sparse) {
   task.pass = LatentPass::apply;
   task.clip_factor = clip_factor;
   architecture_.update(backend_, task, sparse);
-  timed("exchange", [&] { gather_latents(); });
+  timed("exchange", [&] { gather_latents(true); });
   finish_gradient();
   backend_.adam(state_.weights.b_dec, grad_b_dec_, state_.m.b_dec, state_.v.b_dec, task.scalars, clip_factor);
 }

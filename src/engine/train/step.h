@@ -60,7 +60,7 @@ class Step {
   // Collective: weights and packed copies that each rank has filled for its latents reach all.
   void share_state() { gather_latents(); }
   // What every rank must hold alike, by name, for debug.verify_ranks_every.
-  std::vector<std::pair<std::string, View>> common_state() const;
+  std::vector<std::pair<std::string, View>> common_state();
   // Milliseconds by phase, summed since the last call.
   std::map<std::string, double> take_phases();
   // The batch as gathered by the last run, for tests and benchmarks.
@@ -80,7 +80,7 @@ class Step {
   void update(bool sparse);
   void finish_gradient();
   void gather_batch(const StepInput& input, std::vector<Signals>& signals);
-  void gather_latents();
+  void gather_latents(bool later = false);
   void read_result(const StepInput& input, StepResult& result) const;
   void check_finite(double mse) const;
   template <typename Work>

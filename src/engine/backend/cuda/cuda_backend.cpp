@@ -161,6 +161,7 @@ void CudaBackendImpl<Low>::do_select(const SelectTask& task) {
   if (task.dead) aux = gpu::make_select_state(own.aux_select.data(), task.rows, task.aux.index.cols);
   for (int64_t first = 0; first < latents; first += own.chunk) {
     const int64_t count = std::min(own.chunk, latents - first);
+    if (task.await) task.await(first + count);
     encode(task.centered, task.packed.data, task.rows, first, count, own.pre.as<float>(), own.chunk);
     gpu::SelectChunk chunk{own.pre.as<float>(),           own.chunk, task.rows, first, count,
                            task.b_enc.as<float>() + first};
