@@ -12,6 +12,7 @@
 #include "engine/backend/cuda/cuda_backend.h"
 #include "engine/comm/local_gpu/local_gpu_exchange.h"
 #include "engine/train/sae_export.h"
+#include "engine/train/step.h"
 #include "engine/train/trainer.h"
 #include "engine/train/verify_ranks.h"
 #include "sparse_activations.h"
@@ -201,6 +202,32 @@ TEST_F(GpuTrain, FourRanksLearnTheSame) {
   config_.train.steps = 4;
   config_.sae.dead_after = 1000;
   expect_same("bf16", 4);
+}
+
+// What `saemill estimate` counts is what a rank allocates, before its first step.
+TEST_F(GpuTrain, TheMemoryIsThePlans) {
+  for (const char* architecture : {"topk", "relu"})
+    for (const char* dtype : {"bf16", "f32"}) {
+      config_.sae.architecture = architecture;
+      config_.train.dtype = dtype;
+      config_.sae.d_sae = 2048;
+      const RunConfig config = resolved(1);
+      const size_t free_before = gpu::memory_info().free_bytes;
+      const auto comm = make_self_communicator();
+      const RankDevice device = gpu(nullptr, 0)(kWidth, 2048, dtype, comm.get());
+      const Plan plan =
+          make_plan({config, kWidth, 1, 1, device.backend->packed_chunk_bytes(), DeviceMemory::gpu});
+      const Share share = share_of(plan.micro_batch_size, 2048, 0, 1);
+      const Arena arena(plan, *comm, *device.backend, share.first_latent);
+      const auto parts = make_architecture(config.sae);
+      TrainingState state(arena, share);
+      const Step step({config, plan, arena, *parts, *device.backend, *comm, *device.exchange, state});
+      int64_t planned = 0;
+      for (const PlannedBuffer& buffer : plan.buffers)
+        if (!buffer.host && !buffer.shared) planned += buffer.bytes();
+      const auto held = static_cast<double>(free_before - gpu::memory_info().free_bytes);
+      EXPECT_NEAR(held / static_cast<double>(planned), 1, 0.001) << architecture << " " << dtype;
+    }
 }
 
 TEST(VerifyRanks, NamesTheRankAndTheMatrixThatDiffer) {

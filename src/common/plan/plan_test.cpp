@@ -107,5 +107,29 @@ TEST(Tiles, SharesCoverEverythingOnce) {
   }
 }
 
+// A GPU has its own memory: masters and moments of its latents, copies of all, and nothing of what lies with
+// the host.
+TEST(GpuPlan, RanksShareMastersAndMoments) {
+  RunConfig config;
+  config.sae.d_sae = 24576;
+  config.train.batch_size = 4096;
+  config.train.steps = 1;
+  const auto bytes_of = [&](int64_t ranks, const char* category) {
+    const RunConfig resolved = resolve_run_config(config, 768, 100000, ranks);
+    const Estimate found = estimate({resolved, 768, ranks, 1, gpu_constants(), DeviceMemory::gpu});
+    for (const auto& [name, bytes] : found.breakdown)
+      if (name == category) return bytes;
+    return int64_t{0};
+  };
+  EXPECT_EQ(bytes_of(1, "moments"), 4 * 24576 * 768 * 4 + 2 * 24576 * 4 + 2 * 768 * 4);
+  EXPECT_NEAR(static_cast<double>(bytes_of(4, "moments")) / static_cast<double>(bytes_of(1, "moments")), 0.25,
+              0.01);
+  EXPECT_EQ(bytes_of(4, "copies"), 2 * 24576 * 768 * 2);
+  EXPECT_EQ(bytes_of(1, "context"), gpu_constants().context);
+  config.train.dtype = "f32";  // the GEMMs read the masters
+  EXPECT_EQ(bytes_of(4, "copies"), 0);
+  EXPECT_GT(bytes_of(4, "weights"), 2 * 24576 * 768 * 4);
+}
+
 }  // namespace
 }  // namespace saemill
