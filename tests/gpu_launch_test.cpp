@@ -37,8 +37,11 @@ class GpuLaunch : public LaunchTest {
             "--devices",  devices,
             "--progress", "none"};
   }
-  int run(const std::string& devices, const std::string& worker = "saemill-worker-emulated") {
-    Launched command(train(devices, worker), Json(), folder_, "train");
+  int run(const std::string& devices, const std::string& worker = "saemill-worker-emulated",
+          const std::vector<std::string>& more = {}) {
+    auto words = train(devices, worker);
+    words.insert(words.end(), more.begin(), more.end());
+    Launched command(words, Json(), folder_, "train");
     const int code = command.wait();
     said_ = command.err();
     return code;
@@ -64,6 +67,21 @@ TEST_F(GpuLaunch, AutoTakesAFreeGpu) {
   EXPECT_EQ(run("auto"), 0) << said_;
   ASSERT_FALSE(events("started").empty());
   EXPECT_EQ(events("started")[0]["devices"], Json({"gpu:0"}));
+}
+
+TEST_F(GpuLaunch, AutoLeavesAFullGpuAlone) {
+  machine_["gpus"][0]["memory_used"] = 149'300'000'000;
+  machine_["gpus"][1]["memory_used"] = 149'300'000'000;
+  write_machine();
+  EXPECT_EQ(run("auto"), 0) << said_;
+  ASSERT_FALSE(events("started").empty());
+  EXPECT_EQ(events("started")[0]["devices"], Json({"cpu:0"}));
+}
+
+TEST_F(GpuLaunch, VariablesForNcclAreReadAsSuch) {
+  EXPECT_EQ(run("gpu:0", "saemill-worker-emulated", {"--set", "parallel.nccl=NCCL_DEBUG=WARN PATH=/tmp"}),
+            78);
+  EXPECT_NE(said_.find("PATH=/tmp"), std::string::npos) << said_;
 }
 
 // The driver's order may differ from CUDA's: the rank sees one device, and it must be the one that was meant.

@@ -20,13 +20,15 @@ std::string problem_of_worker(const std::string& worker) {
   return gpu_problem(find_worker(worker), signals);
 }
 
-ChosenDevices choose_automatically(int count, const std::string& worker) {
+ChosenDevices choose_automatically(int count, const std::string& worker,
+                                   const std::function<int64_t(int64_t)>& memory_on_gpu) {
   Machine machine({});
   const auto snapshot = machine.look();
   if (std::none_of(snapshot->devices.begin(), snapshot->devices.end(), is_gpu)) return {cpu_slots(count), ""};
   if (const std::string problem = problem_of_worker(worker); !problem.empty())
     return {cpu_slots(count), "this machine's GPUs are left alone: " + problem};
-  const Recommendation found = recommend(*snapshot, {.count = count, .kind = "gpu", .exclude = {}});
+  const Recommendation found =
+      recommend(*snapshot, {.memory = memory_on_gpu(count), .count = count, .kind = "gpu", .exclude = {}});
   if (!found.choices.empty()) {
     ChosenDevices chosen;
     for (const int index : found.choices[0].gpu_ids) {
@@ -50,9 +52,10 @@ void refuse_unusable(const Snapshot& snapshot, const std::vector<std::string>& n
 
 }  // namespace
 
-ChosenDevices choose_devices(const std::string& text, const std::string& worker) {
+ChosenDevices choose_devices(const std::string& text, const std::string& worker,
+                             const std::function<int64_t(int64_t)>& memory_on_gpu) {
   const DeviceNames asked = parse_devices(text);
-  if (asked.automatic > 0) return choose_automatically(asked.automatic, worker);
+  if (asked.automatic > 0) return choose_automatically(asked.automatic, worker, memory_on_gpu);
   const auto is_slot = [](const std::string& name) { return name.starts_with("cpu:"); };
   if (std::all_of(asked.names.begin(), asked.names.end(), is_slot)) {
     ChosenDevices chosen;

@@ -5,6 +5,7 @@
 #include "choose_devices.h"
 #include "commands.h"
 #include "control/launch/job.h"
+#include "estimate.h"
 #include "progress.h"
 
 namespace saemill {
@@ -22,7 +23,12 @@ int train(const TrainArguments& arguments) {
   options.config = arguments.config;
   options.out = arguments.out;
   // Before anything else runs here: looking at the devices takes threads, which end before ranks start.
-  const ChosenDevices chosen = choose_devices(arguments.devices, options.worker);
+  const ChosenDevices chosen = choose_devices(arguments.devices, options.worker, [&](int64_t count) {
+    const std::string config =
+        options.config.empty() ? arguments.out + "/config.json" : options.config.string();
+    return estimate_file(config, options.overrides, {count, DeviceMemory::gpu}, options.worker)
+        .memory_required;
+  });
   options.devices = chosen.devices;
   auto progress = make_progress(arguments.progress);
   if (!chosen.note.empty()) progress->on_message(chosen.note);
