@@ -84,6 +84,44 @@ TEST_F(GpuLaunch, VariablesForNcclAreReadAsSuch) {
   EXPECT_NE(said_.find("PATH=/tmp"), std::string::npos) << said_;
 }
 
+// The driver's word is scripted: 500 MB more than the small training's own.
+TEST_F(GpuLaunch, CalibrationMeasuresWhatAProcessHoldsBesides) {
+  const std::vector<std::string> ask{"estimate", "--model",   "gpt2",  "--d-sae",
+                                     "1024",     "--devices", "gpu:0", "--json"};
+  const auto estimate = [&] {
+    Launched command(ask, Json(), folder_, "estimate");
+    EXPECT_EQ(command.wait(), 0) << command.err();
+    return Json::parse(command.out());
+  };
+  EXPECT_FALSE(estimate()["context_measured"]);
+  Launched command({"estimate", "--calibrate", "--devices", "gpu:0", "--json", "--worker",
+                    SAEMILL_BIN_DIR "/saemill-worker-emulated"},
+                   Json(), folder_, "calibrate");
+  pid_t probe = 0;
+  ASSERT_TRUE(eventually([&] {
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+      const std::string words = text_of(entry.path() / "cmdline");
+      if (words.find("saemill-worker-emulated") == std::string::npos ||
+          words.find("probe") == std::string::npos)
+        continue;
+      if (text_of(entry.path() / "stat").find(" " + std::to_string(command.pid()) + " ") != std::string::npos)
+        probe = std::stoi(entry.path().filename().string());
+    }
+    return probe != 0;
+  }));
+  machine_["gpus"][0]["processes"] = {{{"pid", probe}, {"memory_used", 600'000'000}}};
+  write_machine();
+  EXPECT_EQ(command.wait(), 0) << command.err();
+  const int64_t context = Json::parse(command.out())["calibrated"][0]["context"];
+  EXPECT_GT(context, 400'000'000);
+  EXPECT_LT(context, 600'000'000);
+  machine_["gpus"][0]["processes"] = Json::array();
+  write_machine();
+  const Json after = estimate();
+  EXPECT_TRUE(after["context_measured"]);
+  EXPECT_EQ(after["devices"][0]["breakdown"]["context"], context);
+}
+
 // The driver's order may differ from CUDA's: the rank sees one device, and it must be the one that was meant.
 TEST_F(GpuLaunch, AnotherGpuThanCudaShowsIsRefused) {
   EXPECT_EQ(run("gpu:1"), 75) << said_;

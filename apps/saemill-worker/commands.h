@@ -15,6 +15,7 @@ void add_eval(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
 void add_checkpoints(CLI::App& app, Run& run);
 void add_devices(CLI::App& app, Run& run);
+void add_probe(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 
 }  // namespace saemill

@@ -11,6 +11,7 @@
 #include "common/base/error.h"
 #include "control/launch/devices.h"
 #include "control/launch/worker_client.h"
+#include "gpu_constants.h"
 #include "machine.h"
 
 namespace saemill {
@@ -24,7 +25,7 @@ struct Options {
   std::string devices = "auto", worker;
   int64_t d_sae = 0, batch = 0, k = 0;
   std::string architecture, dtype;
-  bool json = false;
+  bool json = false, calibrate = false;
 };
 
 // What a rank will run with: the launcher divides the cores equally.
@@ -55,7 +56,7 @@ Estimate estimate_config(RunConfig config, const std::string& source, const Esti
       resolve_run_config(std::move(config), d_in, std::max<int64_t>(rows, 1), devices.count);
   const bool gpu = devices.memory == DeviceMemory::gpu;
   return estimate({resolved, d_in, devices.count, threads_of_rank(devices.count),
-                   gpu ? gpu_constants() : cpu_constants(), devices.memory});
+                   gpu ? devices.gpu : cpu_constants(), devices.memory});
 }
 
 RunConfig config_of_model(const Options& options) {
@@ -102,6 +103,8 @@ void print(const Json& json) {
   std::printf("each device:\n");
   for (const auto& [category, bytes] : json["devices"][0]["breakdown"].items())
     std::printf("  %-10s %10.1f MB\n", category.c_str(), bytes.get<double>() / 1e6);
+  if (!json.value("context_measured", true))
+    std::printf("the context is assumed; `saemill estimate --calibrate --devices gpu:0` measures it here\n");
   const Json& batch = json["batch"];
   std::printf("batch %lld, at most %lld on a device, in %lld micro-batch%s\n",
               batch["global"].get<long long>(), batch["per_device"].get<long long>(),
@@ -133,7 +136,40 @@ std::pair<std::vector<std::string>, EstimateDevices> devices_of(const DeviceName
   return {names, {static_cast<int64_t>(names.size()), slots > 0 ? DeviceMemory::cpu : DeviceMemory::gpu}};
 }
 
+// The named GPUs that this machine has.
+std::vector<const Device*> gpus_among(const std::vector<std::string>& names, const Snapshot& snapshot) {
+  std::vector<const Device*> gpus;
+  for (const std::string& name : names)
+    if (const Device* device = find_device(snapshot.devices, name);
+        device != nullptr && device->kind != DeviceKind::cpu)
+      gpus.push_back(device);
+  return gpus;
+}
+
+int calibrate(const Options& options) {
+  std::vector<Device> gpus;
+  {
+    Machine machine({});
+    const auto snapshot = machine.look();
+    const auto [names, devices] = devices_of(parse_devices(options.devices), *snapshot);
+    for (const Device* gpu : gpus_among(names, *snapshot)) gpus.push_back(*gpu);
+  }
+  if (gpus.empty())
+    fail(ErrorCode::usage, "estimate --calibrate: {} is no GPU of this machine", options.devices);
+  Json list = Json::array();
+  for (const Device& gpu : gpus) {
+    const DeviceConstants found = measure_constants(data_folder(""), gpu, options.worker);
+    list.push_back({{"name", gpu.name}, {"uuid", gpu.uuid}, {"context", found.context}});
+    if (!options.json)
+      std::printf("%s: %.1f MB besides a training's buffers\n", gpu.name.c_str(),
+                  static_cast<double>(found.context) / 1e6);
+  }
+  if (options.json) std::printf("%s\n", Json{{"calibrated", list}}.dump().c_str());
+  return 0;
+}
+
 int run(const Options& options) {
+  if (options.calibrate) return calibrate(options);
   if (options.config.empty() == options.model.empty())
     fail(ErrorCode::usage, "estimate: give a configuration, or --model with --d-sae");
   if (!options.model.empty() && options.d_sae < 1)
@@ -141,12 +177,18 @@ int run(const Options& options) {
   const DeviceNames asked = parse_devices(options.devices);
   Machine machine({.data = "", .cpu_slots = slots_of(asked)});
   const auto snapshot = machine.look();
-  const auto [names, devices] = devices_of(asked, *snapshot);
+  auto [names, devices] = devices_of(asked, *snapshot);
+  const auto gpus = gpus_among(names, *snapshot);
+  const auto measured = gpus.empty()
+                            ? std::nullopt
+                            : measured_constants(data_folder(""), *gpus[0], snapshot->driver.driver_version);
+  if (measured) devices.gpu = *measured;
   const Estimate found =
       options.model.empty()
           ? estimate_file(options.config, options.overrides, devices, options.worker)
           : estimate_config(config_of_model(options), "--model " + options.model, devices, options.worker);
-  const Json json = to_json(found, names, *snapshot);
+  Json json = to_json(found, names, *snapshot);
+  if (devices.memory == DeviceMemory::gpu) json["context_measured"] = measured.has_value();
   if (options.json) {
     std::printf("%s\n", json.dump().c_str());
   } else {
@@ -191,6 +233,9 @@ void add_estimate(CLI::App& app, Command& chosen) {
       ->capture_default_str();
   command->add_option("--worker", options->worker, "saemill-worker; default: the one beside saemill")
       ->type_name("PATH");
+  command->add_flag(
+      "--calibrate", options->calibrate,
+      "Instead: measures what a process holds on these GPUs besides, and keeps it for later estimates");
   command->add_flag("--json", options->json, "One JSON object on one line");
   command->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
 }

@@ -12,6 +12,7 @@ namespace saemill {
 struct EstimateDevices {
   int64_t count = 1;
   DeviceMemory memory = DeviceMemory::cpu;
+  DeviceConstants gpu = gpu_constants();
 };
 
 // Reads the configuration, asks saemill-worker for the width of its activations where it does not say, and
