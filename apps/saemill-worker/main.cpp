@@ -12,7 +12,8 @@ int main(int argc, char** argv) {
   CLI::App app("saemill-worker: one rank of a training, and the engine's other work", "saemill-worker");
   app.require_subcommand(1);
   Run run;
-  for (const auto add : {add_train, add_eval, add_inspect, add_checkpoints, add_devices, add_probe, add_bench})
+  for (const auto add :
+       {add_train, add_eval, add_inspect, add_checkpoints, add_devices, add_probe, add_bench})
     add(app, run);
   try {
     app.parse(argc, argv);

@@ -104,8 +104,10 @@ DeviceConstants measure_constants(const fs::path& data, const Device& gpu, const
   for (const Json& entry : read_all(data))
     if (entry.value("name", "") != gpu.name || entry.value("driver_version", "") != driver)
       all.push_back(entry);
-  all.push_back(
-      {{"name", gpu.name}, {"driver_version", driver}, {"context", constants.context}, {"time", utc_time(epoch_seconds())}});
+  all.push_back({{"name", gpu.name},
+                 {"driver_version", driver},
+                 {"context", constants.context},
+                 {"time", utc_time(epoch_seconds())}});
   fs::create_directories(data);
   write_file_atomically(real_file_system(), file_of(data), all.dump(1) + "\n");
   return constants;
