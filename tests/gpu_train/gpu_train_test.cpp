@@ -204,6 +204,12 @@ TEST_F(GpuTrain, FourRanksLearnTheSame) {
   expect_same("bf16", 4);
 }
 
+// More ranks than tiles of 128 activations: two of the four encode nothing, and own latents all the same.
+TEST_F(GpuTrain, RanksWithoutActivationsTakePart) {
+  config_.train.steps = 4;
+  expect_same("bf16", 4);
+}
+
 // What `saemill estimate` counts is what a rank allocates, before its first step.
 TEST_F(GpuTrain, TheMemoryIsThePlans) {
   for (const char* architecture : {"topk", "relu"})

@@ -86,6 +86,7 @@ void CudaBackendImpl<Low>::zero(const View& view) {
 
 template <typename Low>
 View CudaBackendImpl<Low>::stage(const View& x) {
+  if (x.rows == 0) return x;  // more ranks than tiles of the batch
   View staged = x;
   staged.data = stage_.copy(x.data, x.bytes(), compute_);
   return staged;
@@ -154,6 +155,8 @@ void CudaBackendImpl<Low>::encode(const View& centered, const std::byte* packed,
 
 template <typename Low>
 void CudaBackendImpl<Low>::do_select(const SelectTask& task) {
+  zero(task.overflow);
+  if (task.rows == 0) return;
   CudaScratch& own = scratch(task.rows);
   const int64_t latents = task.b_enc.cols;
   const gpu::SelectState state = gpu::make_select_state(own.select.data(), task.rows, task.codes.index.cols);
@@ -171,7 +174,6 @@ void CudaBackendImpl<Low>::do_select(const SelectTask& task) {
     chunk.dead_count = own.dead_count;
     gpu::select_chunk(aux, chunk, compute_);
   }
-  zero(task.overflow);
   gpu::finish_select(state, task.rows, task.codes.index.as<int32_t>(), task.codes.value.as<float>(),
                      task.overflow ? task.overflow.as<int32_t>() : nullptr, compute_);
   if (task.dead)
@@ -181,6 +183,7 @@ void CudaBackendImpl<Low>::do_select(const SelectTask& task) {
 
 template <typename Low>
 void CudaBackendImpl<Low>::do_decode(const DecodeTask& task) {
+  if (task.x.rows == 0) return;
   const auto codes_of = [](const Codes& codes) {
     return gpu::DecodeCodes{codes.index.as<int32_t>(), codes.value.as<float>(), codes.grad.as<float>(),
                             codes.index.cols};

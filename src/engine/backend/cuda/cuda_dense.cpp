@@ -32,6 +32,7 @@ class Region {
 
 template <typename Low>
 void CudaBackendImpl<Low>::do_dense_forward(const DenseForwardTask& task) {
+  if (task.x.rows == 0) return;
   CudaScratch& own = scratch(task.x.rows);
   const int64_t rows = task.x.rows, latents = task.sae.W_enc.rows;
   auto* pre = own.pre.as<float>();
