@@ -202,7 +202,7 @@ TEST_F(Devices, ValidateFindsEveryProblem) {
 }
 
 TEST_F(Devices, ValidateTakesTheMemoryOfAConfiguration) {
-  machine_["gpus"][0]["memory_used"] = 149'000'000'000;  // the reserve leaves 400 MB
+  machine_["gpus"][0]["memory_used"] = 147'000'000'000;  // the reserve leaves 2.4 GB
   write();
   const std::string file = folder_ / "model.toml";
   std::ofstream(file) << "[activations]\nd_in = 4096\n[sae]\nd_sae = 131072\n[train]\nsteps = 1\n";
