@@ -137,6 +137,9 @@ class Trainer {
   Outcome finish(bool early) {
     reporter_.progress(state_.step, "export");
     arena_.release("checkpoint");
+    // By all ranks together: the end of NCCL's communicator is collective, and rank 0 has work of its own
+    // next.
+    if (device_.memory == DeviceMemory::gpu) device_.exchange.reset();
     comm_.barrier();  // all have released theirs before the evaluation takes memory
     if (comm_.rank() == 0) {
       export_weights();
@@ -164,7 +167,6 @@ class Trainer {
     }
     export_sae(files_, options_.run / "sae", config_,
                read_weights(options_.run / "checkpoints" / checkpoint_name(state_.step)), *set_);
-    device_.exchange.reset();
     backend_.release();
   }
 
