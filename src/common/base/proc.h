@@ -44,6 +44,7 @@ bool descends_from(int64_t pid, int64_t ancestor);
 
 std::vector<int64_t> processes_named(const std::string& short_name);  // /proc/PID/comm, at most 15 characters
 
+std::vector<int> allowed_cores();  // of this process's affinity mask, ascending
 std::string host_name();
 std::string boot_id();    // another one after each boot
 bool in_pid_namespace();  // pids that the driver tells are then not the ones that /proc knows

@@ -46,8 +46,26 @@ Statements history_v1() {
           "CREATE INDEX gpu_metrics_history_age ON gpu_metrics_history (bucket_s, time)"};
 }
 
+Statements events_v3(Dialect dialect) {
+  const char* id = dialect == Dialect::sqlite ? "INTEGER PRIMARY KEY AUTOINCREMENT"
+                                              : "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY";
+  return {fmt::format("CREATE TABLE system_events (id {}, time DOUBLE PRECISION NOT NULL,"
+                      " severity BIGINT NOT NULL, code TEXT NOT NULL, is_over BIGINT NOT NULL,"
+                      " host TEXT NOT NULL, device_uuid TEXT NOT NULL, training_id TEXT NOT NULL,"
+                      " message TEXT NOT NULL)",
+                      id),
+          "CREATE INDEX system_events_age ON system_events (time)",
+          "CREATE INDEX system_events_severity ON system_events (severity, id)",
+          "CREATE TABLE sessions (digest TEXT PRIMARY KEY, server_id TEXT NOT NULL,"
+          " created_at BIGINT NOT NULL, expires_at BIGINT NOT NULL)",
+          "CREATE TABLE idempotency_keys (idempotency_key TEXT PRIMARY KEY, request TEXT NOT NULL,"
+          " server_id TEXT NOT NULL, created_at BIGINT NOT NULL, status BIGINT,"
+          " content_type TEXT NOT NULL, body TEXT NOT NULL)",
+          "CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at)"};
+}
+
 std::vector<Statements> migrations(Dialect dialect) {
-  return {leases_v1(dialect), history_v1()};
+  return {leases_v1(dialect), history_v1(), events_v3(dialect)};
 }
 
 // Any number that nobody else uses; "saemill" in ASCII.

@@ -1,0 +1,138 @@
+#include "control/store/machine_events.h"
+
+#include <soci/soci.h>
+
+#include <algorithm>
+#include <array>
+
+#include "common/base/error.h"
+
+namespace saemill {
+namespace {
+
+constexpr std::array<const char*, 3> kSeverities = {"info", "warning", "error"};
+constexpr int64_t kMostPerPage = 500;
+
+// The length of the UTF-8 sequence at `at`; 0: there is none that a database takes.
+size_t sequence_length(const std::string& text, size_t at) {
+  const auto byte = [&](size_t i) {
+    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U;
+  };
+  const unsigned first = byte(0);
+  if (first < 0x80) return first == 0 ? 0 : 1;
+  const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  unsigned code = first & (0xffU >> (length + 1));
+  if (first < 0xc0 || first > 0xf7) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0U) != 0x80U) return 0;
+    code = code << 6U | (byte(i) & 0x3fU);
+  }
+  constexpr std::array<unsigned, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
+  const bool surrogate = code >= 0xd800 && code <= 0xdfff;
+  return code < kSmallest[length] || code > 0x10ffff || surrogate ? 0 : length;
+}
+
+// One byte that PostgreSQL refuses would keep an event, and all behind it, out of the store for ever. Names
+// and messages come from drivers and other programs.
+std::string storable(const std::string& text) {
+  std::string clean;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = sequence_length(text, at);
+    clean += length > 0 ? text.substr(at, length) : "?";
+    at += std::max<size_t>(length, 1);
+  }
+  return clean;
+}
+
+int64_t insert(soci::session& session, const MachineEvent& event) {
+  const auto severity = static_cast<int64_t>(event.severity);
+  const int64_t over = event.over ? 1 : 0;
+  const std::string code = storable(event.code), host = storable(event.host),
+                    device = storable(event.device_uuid), training = storable(event.training_id),
+                    message = storable(event.message);
+  int64_t id = 0;
+  session
+      << "INSERT INTO system_events (time, severity, code, is_over, host, device_uuid, training_id, message)"
+         " VALUES (:time, :severity, :code, :over, :host, :device, :training, :message) RETURNING id",
+      soci::use(event.time), soci::use(severity), soci::use(code), soci::use(over), soci::use(host),
+      soci::use(device), soci::use(training), soci::use(message), soci::into(id);
+  return id;
+}
+
+void forget_old(soci::session& session, double newest) {
+  const double oldest = newest - static_cast<double>(MachineEvents::kDaysKept) * 86400;
+  session << "DELETE FROM system_events WHERE time < :oldest", soci::use(oldest);
+  const int64_t most = MachineEvents::kMostKept;
+  session << "DELETE FROM system_events"
+             " WHERE id <= (SELECT id FROM system_events ORDER BY id DESC LIMIT 1 OFFSET :most)",
+      soci::use(most);
+}
+
+std::vector<MachineEvent> select(soci::session& session, const EventQuery& query, int64_t at_least) {
+  MachineEvent row;
+  int64_t severity = 0, over = 0;
+  const int64_t offset = (query.page - 1) * query.limit;
+  soci::statement statement =
+      (session.prepare << "SELECT id, time, severity, code, is_over, host, device_uuid, training_id, message"
+                          " FROM system_events WHERE id > :since AND severity >= :severity"
+                          " ORDER BY id DESC LIMIT :limit OFFSET :offset",
+       soci::into(row.id), soci::into(row.time), soci::into(severity), soci::into(row.code), soci::into(over),
+       soci::into(row.host), soci::into(row.device_uuid), soci::into(row.training_id),
+       soci::into(row.message), soci::use(query.since), soci::use(at_least), soci::use(query.limit),
+       soci::use(offset));
+  std::vector<MachineEvent> found;
+  for (bool more = statement.execute(true); more; more = statement.fetch()) {
+    row.severity = static_cast<Severity>(severity);
+    row.over = over != 0;
+    found.push_back(row);
+  }
+  return found;
+}
+
+}  // namespace
+
+const char* to_string(Severity severity) {
+  return kSeverities[static_cast<size_t>(severity)];
+}
+
+std::optional<Severity> severity_of(const std::string& word) {
+  const auto at = std::find(kSeverities.begin(), kSeverities.end(), word);
+  if (at == kSeverities.end()) return std::nullopt;
+  return static_cast<Severity>(at - kSeverities.begin());
+}
+
+void MachineEvents::add(std::vector<MachineEvent>& events) {
+  if (events.empty()) return;
+  const double newest = std::max_element(events.begin(), events.end(), [](const auto& a, const auto& b) {
+                          return a.time < b.time;
+                        })->time;
+  std::vector<int64_t> ids;
+  database_.write([&](soci::session& session) {
+    ids.clear();
+    // PostgreSQL gives ids before the commit: without the lock a smaller one could become visible later.
+    if (database_.dialect() == Dialect::postgresql)
+      session << "LOCK TABLE system_events IN SHARE ROW EXCLUSIVE MODE";
+    for (const MachineEvent& event : events) ids.push_back(insert(session, event));
+    forget_old(session, newest);
+  });
+  for (size_t i = 0; i < events.size(); ++i) events[i].id = ids[i];
+}
+
+EventPage MachineEvents::query(const EventQuery& query) const {
+  if (query.page < 1) fail(ErrorCode::usage, "there is no page {} of events; the first is 1", query.page);
+  if (query.limit < 1 || query.limit > kMostPerPage) {
+    fail(ErrorCode::usage, "a page of {} events; accepted: 1 to {}", query.limit, kMostPerPage);
+  }
+  const auto at_least = static_cast<int64_t>(query.at_least.value_or(Severity::info));
+  EventPage page;
+  database_.read([&](soci::session& session) {
+    page = {};
+    session << "SELECT COUNT(*) FROM system_events WHERE id > :since AND severity >= :severity",
+        soci::into(page.total), soci::use(query.since), soci::use(at_least);
+    // Also keeps the offset from overflowing.
+    if (query.page - 1 <= page.total / query.limit) page.events = select(session, query, at_least);
+  });
+  return page;
+}
+
+}  // namespace saemill
