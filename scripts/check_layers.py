@@ -21,7 +21,9 @@ ALLOWED = {
     "control/launch": {"common/plan", "common/protocol", "common/base"},
     "control/store": {"common/protocol", "common/base"},
     "control/monitor": {"control/store", "common/protocol", "common/base"},
-    "control/select": {"control/monitor", "control/store", "common/base"},
+    "control/api": {"control/select", "control/monitor", "control/store", "common/plan", "common/protocol", "common/base"},
+    "control/net": {"control/api", "control/monitor", "common/base"},
+    "control/select": {"control/monitor", "control/store", "common/plan", "common/protocol", "common/base"},
 }
 # Header or call -> the folders that may use it.
 RESERVED = {
@@ -31,6 +33,9 @@ RESERVED = {
     r"#include <immintrin\.h>": ["src/engine/backend/cpu"],
     r"#include <omp\.h>": ["src/engine/backend/cpu", "apps"],
     r"#include <soci": ["src/control/store"],
+    r"#include <boost/(asio|beast)": ["src/control/net"],
+    r"#include <openssl/": ["src/control/api/secret.cpp"],
+    r"#include <spdlog": ["src/common/base/log.cpp"],
     r"#include <dlfcn\.h>": ["src/control/monitor", "src/engine/comm", "bench"],
     r"\bgetenv\(|\bstd::cout\b|(?<!\w)f?printf\(|(?<![\w:.])exit\(": ["apps", "tests", "bench", "src/engine/comm/nccl"],
 }

@@ -15,6 +15,8 @@ void add_train(CLI::App& app, Command& chosen);
 void add_estimate(CLI::App& app, Command& chosen);
 void add_gpus(CLI::App& app, Command& chosen);
 void add_doctor(CLI::App& app, Command& chosen);
+void add_serve(CLI::App& app, Command& chosen);
+void add_login(CLI::App& app, Command& chosen);
 
 // Commands that saemill-worker does. They are listed for --help, and executed with their arguments as they
 // are.

@@ -1,14 +1,13 @@
 // saemill estimate: what each device must hold, from the plan that the trainer would allocate from.
 #include "estimate.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
 #include "commands.h"
 #include "common/base/error.h"
+#include "common/base/proc.h"
 #include "control/launch/devices.h"
 #include "control/launch/worker_client.h"
 #include "gpu_constants.h"
@@ -28,35 +27,20 @@ struct Options {
   bool json = false, calibrate = false;
 };
 
-// What a rank will run with: the launcher divides the cores equally.
-int64_t threads_of_rank(int64_t devices) {
-  const auto cores = static_cast<int64_t>(allowed_cores().size());
-  return devices > cores ? 1 : (cores + devices - 1) / devices;
-}
-
-Estimate estimate_config(RunConfig config, const std::string& source, const EstimateDevices& devices,
+Estimate estimate_config(const RunConfig& config, const std::string& source, const EstimateDevices& devices,
                          const std::string& worker) {
-  int64_t d_in = config.activations.d_in, rows = 0;
+  std::optional<DataShape> data;
   if (!config.activations.path.empty() && std::filesystem::exists(config.activations.path)) {
     SignalRequests signals;
     const ActivationsInfo info =
         inspect_activations(find_worker(worker), config.activations.path, config.activations.tensor, signals);
-    if (d_in != 0 && d_in != info.d_in)
-      fail(ErrorCode::bad_config, "{}: activations.d_in is {}, but {} holds {}", source, d_in,
-           config.activations.path, info.d_in);
-    d_in = info.d_in, rows = info.rows;
+    data = {info.rows, info.d_in};
   }
-  if (d_in < 1)
-    fail(ErrorCode::bad_config,
-         "{}: activations.path \"{}\" is not there; accepted: a path, or activations.d_in", source,
-         config.activations.path);
-  if (config.train.steps == 0 && (rows == 0 || (config.train.tokens == 0 && config.train.epochs == 0)))
-    config.train.steps = 1;  // how long a run takes does not change what it holds
-  const RunConfig resolved =
-      resolve_run_config(std::move(config), d_in, std::max<int64_t>(rows, 1), devices.count);
-  const bool gpu = devices.memory == DeviceMemory::gpu;
-  return estimate({resolved, d_in, devices.count, threads_of_rank(devices.count),
-                   gpu ? devices.gpu : cpu_constants(), devices.memory});
+  try {
+    return estimate_on(config, data, devices, static_cast<int64_t>(allowed_cores().size()));
+  } catch (const ConfigError& error) {
+    throw ConfigError(error.problems(), source);
+  }
 }
 
 RunConfig config_of_model(const Options& options) {
@@ -69,26 +53,6 @@ RunConfig config_of_model(const Options& options) {
   if (!options.dtype.empty()) config.train.dtype = options.dtype;
   config.train.steps = 1;
   return run_config_from_json(run_config_to_json(config));  // the same checks as a file's
-}
-
-Json to_json(const Estimate& estimate, const std::vector<std::string>& names, const Snapshot& snapshot) {
-  Json devices = Json::array(), breakdown = Json::object();
-  for (const auto& [category, bytes] : estimate.breakdown) breakdown[category] = bytes;
-  for (const std::string& name : names) {
-    Json device{{"gpu", name}, {"memory_required", estimate.memory_required}};
-    if (const Device* found = find_device(snapshot.devices, name); found != nullptr && found->memory_free) {
-      device["memory_free"] = *found->memory_free;
-      device["fits"] = *found->memory_free >= estimate.memory_required;
-    }
-    device["breakdown"] = breakdown;
-    devices.push_back(std::move(device));
-  }
-  return {{"devices", devices},
-          {"batch",
-           {{"global", estimate.batch_global},
-            {"per_device", estimate.batch_per_device},
-            {"micro_batches", estimate.micro_batches}}},
-          {"total_memory", estimate.total}};
 }
 
 void print(const Json& json) {
@@ -119,31 +83,12 @@ int slots_of(const DeviceNames& asked) {
   return slots;
 }
 
-// GPUs may be estimated that this machine does not have.
-std::pair<std::vector<std::string>, EstimateDevices> devices_of(const DeviceNames& asked,
-                                                                const Snapshot& snapshot) {
-  std::vector<std::string> names = asked.names;
-  const bool has_gpu = std::any_of(snapshot.devices.begin(), snapshot.devices.end(),
-                                   [](const Device& device) { return device.kind != DeviceKind::cpu; });
-  for (int i = 0; i < asked.automatic; ++i) names.push_back(fmt::format("{}:{}", has_gpu ? "gpu" : "cpu", i));
-  const auto is_slot = [&](const std::string& name) {
-    const Device* device = find_device(snapshot.devices, name);
-    return device != nullptr ? device->kind == DeviceKind::cpu : name.starts_with("cpu");
-  };
-  const auto slots = std::count_if(names.begin(), names.end(), is_slot);
-  if (slots > 0 && static_cast<size_t>(slots) < names.size())
+// Devices of one kind.
+std::vector<std::string> names_of(const DeviceNames& asked, const Snapshot& snapshot) {
+  const auto names = asked.automatic > 0 ? first_names(snapshot, asked.automatic) : asked.names;
+  if (!of_one_kind(snapshot, names))
     fail(ErrorCode::usage, "--devices: a training runs on GPUs or on CPU slots, not on both");
-  return {names, {static_cast<int64_t>(names.size()), slots > 0 ? DeviceMemory::cpu : DeviceMemory::gpu}};
-}
-
-// The named GPUs that this machine has.
-std::vector<const Device*> gpus_among(const std::vector<std::string>& names, const Snapshot& snapshot) {
-  std::vector<const Device*> gpus;
-  for (const std::string& name : names)
-    if (const Device* device = find_device(snapshot.devices, name);
-        device != nullptr && device->kind != DeviceKind::cpu)
-      gpus.push_back(device);
-  return gpus;
+  return names;
 }
 
 int calibrate(const Options& options) {
@@ -151,8 +96,8 @@ int calibrate(const Options& options) {
   {
     Machine machine({});
     const auto snapshot = machine.look();
-    const auto [names, devices] = devices_of(parse_devices(options.devices), *snapshot);
-    for (const Device* gpu : gpus_among(names, *snapshot)) gpus.push_back(*gpu);
+    const auto names = names_of(parse_devices(options.devices), *snapshot);
+    for (const Device* gpu : gpus_among(*snapshot, names)) gpus.push_back(*gpu);
   }
   if (gpus.empty())
     fail(ErrorCode::usage, "estimate --calibrate: {} is no GPU of this machine", options.devices);
@@ -177,18 +122,13 @@ int run(const Options& options) {
   const DeviceNames asked = parse_devices(options.devices);
   Machine machine({.data = "", .cpu_slots = slots_of(asked)});
   const auto snapshot = machine.look();
-  auto [names, devices] = devices_of(asked, *snapshot);
-  const auto gpus = gpus_among(names, *snapshot);
-  const auto measured = gpus.empty()
-                            ? std::nullopt
-                            : measured_constants(data_folder(""), *gpus[0], snapshot->driver.driver_version);
-  if (measured) devices.gpu = *measured;
+  const auto names = names_of(asked, *snapshot);
+  const EstimateDevices devices = devices_named(*snapshot, names);
   const Estimate found =
       options.model.empty()
           ? estimate_file(options.config, options.overrides, devices, options.worker)
           : estimate_config(config_of_model(options), "--model " + options.model, devices, options.worker);
-  Json json = to_json(found, names, *snapshot);
-  if (devices.memory == DeviceMemory::gpu) json["context_measured"] = measured.has_value();
+  const Json json = to_json(found, devices, names, *snapshot);
   if (options.json) {
     std::printf("%s\n", json.dump().c_str());
   } else {
@@ -204,9 +144,10 @@ Estimate estimate_file(const std::string& config, const std::vector<std::string>
   return estimate_config(load_run_config(config, overrides), config, devices, worker);
 }
 
-int64_t memory_of(const std::string& config, const std::vector<std::string>& overrides,
-                  const EstimateDevices& devices) {
-  return estimate_file(config, overrides, devices, "").memory_required;
+EstimateDevices devices_named(const Snapshot& snapshot, const std::vector<std::string>& names) {
+  return estimate_devices(snapshot, names, [](const Device& gpu, const std::string& driver_version) {
+    return measured_constants(data_folder(""), gpu, driver_version);
+  });
 }
 
 void add_estimate(CLI::App& app, Command& chosen) {

@@ -124,21 +124,13 @@ int recommend_devices(const Options& options) {
   return code;
 }
 
-// Of the first device that there is.
-DeviceMemory memory_kind(const Snapshot& snapshot, const std::vector<std::string>& ids) {
-  for (const std::string& id : ids)
-    if (const Device* device = find_device(snapshot.devices, id); device != nullptr)
-      return device->kind == DeviceKind::cpu ? DeviceMemory::cpu : DeviceMemory::gpu;
-  return DeviceMemory::cpu;
-}
-
 int validate_devices(const Options& options) {
   Machine machine(options.machine);
   const auto snapshot = machine.look();
   int64_t memory = options.memory_mb * kMegabyte;
   if (!options.config.empty())
-    memory = memory_of(options.config, options.overrides,
-                       {static_cast<int64_t>(options.ids.size()), memory_kind(*snapshot, options.ids)});
+    memory = estimate_file(options.config, options.overrides, devices_named(*snapshot, options.ids), "")
+                 .memory_required;
   const Validation found = validate(*snapshot, options.ids, memory);
   const int code = found.valid() ? 0 : 1;
   if (options.json) return put(to_json(found).dump() + "\n"), code;

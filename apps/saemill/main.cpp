@@ -23,6 +23,8 @@ int run(CLI::App& app, int argc, char** argv) {
   saemill::add_estimate(app, chosen);
   saemill::add_gpus(app, chosen);
   saemill::add_doctor(app, chosen);
+  saemill::add_serve(app, chosen);
+  saemill::add_login(app, chosen);
   saemill::add_worker_commands(app);
   const auto commands = app.get_subcommands([](CLI::App*) { return true; });
   const auto named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };

@@ -21,11 +21,13 @@ int64_t element_size(const std::string& dtype) {
 int64_t choose_micro_batch(const RunConfig& config, int64_t bytes_per_activation) {
   const int64_t batch = config.train.batch_size, asked = config.train.micro_batch_size;
   if (asked != 0) {
-    if (asked < batch && (asked % kRowTile != 0 || batch % asked != 0))
-      fail(
-          ErrorCode::bad_config,
-          "train.micro_batch_size is {}; accepted: 0, or a multiple of {} that divides train.batch_size ({})",
-          asked, kRowTile, batch);
+    if (asked < batch && (asked % kRowTile != 0 || batch % asked != 0)) {
+      const std::string accepted =
+          fmt::format("0, or a multiple of {} that divides train.batch_size ({})", kRowTile, batch);
+      throw ConfigError(
+          {{"train.micro_batch_size", "invalid_value",
+            fmt::format("train.micro_batch_size is {}; accepted: {}", asked, accepted), asked, accepted}});
+    }
     return std::min(asked, batch);
   }
   int64_t parts = 1;

@@ -29,15 +29,34 @@ size_t distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
+// What was found, for a message: of a long text its beginning.
+std::string shown(const std::string& text) {
+  size_t end = 200;
+  if (text.size() <= end) return text;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not within a character
+  return text.substr(0, end) + "...";
+}
+
+[[noreturn]] void refuse(ConfigProblem problem) {
+  throw ConfigError({std::move(problem)});
+}
+
 const ConfigKey& find_key(const std::string& name) {
+  constexpr size_t kLongestName = 64;  // beyond, nothing is near
   const auto& table = config_table();
   for (const ConfigKey& key : table)
     if (name == key.name) return key;
+  const std::string refused = fmt::format("{} is not a configuration key", shown(name));
+  if (name.size() > kLongestName) refuse({name, "unknown_member", refused});
   const auto nearest =
       std::min_element(table.begin(), table.end(), [&](const ConfigKey& a, const ConfigKey& b) {
         return distance(name, a.name) < distance(name, b.name);
       });
-  fail(ErrorCode::bad_config, "{} is not a configuration key; did you mean {}?", name, nearest->name);
+  refuse({name,
+          "unknown_member",
+          fmt::format("{}; did you mean {}?", refused, nearest->name),
+          {},
+          nearest->name});
 }
 
 std::string accepted(const ConfigKey& key, const char* kind) {
@@ -47,7 +66,8 @@ std::string accepted(const ConfigKey& key, const char* kind) {
 }
 
 [[noreturn]] void refuse(const ConfigKey& key, const Json& value, const std::string& what) {
-  fail(ErrorCode::bad_config, "{} is {}; accepted: {}", key.name, value.dump(), what);
+  refuse({key.name, "invalid_value",
+          fmt::format("{} is {}; accepted: {}", key.name, shown(value.dump()), what), value, what});
 }
 
 void set_value(RunConfig& config, const ConfigKey& key, const Json& value) {
@@ -100,51 +120,84 @@ Json parse_toml(const std::string& text, const std::string& source) {
   }
 }
 
-void check_together(RunConfig& config, const std::vector<std::string>& given) {
+std::vector<ConfigProblem> check_together(RunConfig& config, const std::vector<std::string>& given) {
+  std::vector<ConfigProblem> found;
   const auto is_given = [&](const char* name) {
     return std::find(given.begin(), given.end(), name) != given.end();
   };
   if (is_given("train.batch_size") && config.train.batch_size_per_device > 0)
-    fail(ErrorCode::bad_config,
-         "train.batch_size and train.batch_size_per_device are both given; accepted: one of them");
+    found.push_back({"train.batch_size", "conflict",
+                     "train.batch_size and train.batch_size_per_device are both given; accepted: one of them",
+                     config.train.batch_size, "one of train.batch_size and train.batch_size_per_device"});
   if (config.train.steps <= 0 && config.train.tokens <= 0 && !(config.train.epochs > 0))
-    fail(ErrorCode::bad_config,
-         "none of train.steps, train.tokens, train.epochs is given; at least one must be above 0");
+    found.push_back({"train.steps",
+                     "missing",
+                     "none of train.steps, train.tokens, train.epochs is given; at least one must be above 0",
+                     {},
+                     "at least one of train.steps, train.tokens and train.epochs above 0"});
   if (config.activations.path.empty() && config.activations.d_in == 0)
-    fail(ErrorCode::bad_config, "activations.path is not given; accepted: a shard or a folder of shards");
+    found.push_back({"activations.path",
+                     "missing",
+                     "activations.path is not given; accepted: a shard or a folder of shards",
+                     {},
+                     "a shard or a folder of shards"});
   RunConfig defaults;
   for (const ConfigKey& key : config_table())
     if (*key.architecture && config.sae.architecture != key.architecture && is_given(key.name) &&
         get_value(config, key) != get_value(defaults, key))
-      fail(ErrorCode::bad_config, "{} is given, but sae.architecture is \"{}\"; only {} uses it", key.name,
-           config.sae.architecture, key.architecture);
+      found.push_back({key.name, "conflict",
+                       fmt::format("{} is given, but sae.architecture is \"{}\"; only {} uses it", key.name,
+                                   config.sae.architecture, key.architecture),
+                       get_value(config, key)});
+  return found;
 }
 
 void check_resolved(const RunConfig& config) {
   if (config.sae.architecture == "topk" && config.sae.k > config.sae.d_sae)
-    fail(ErrorCode::bad_config, "sae.k is {}; accepted: at most sae.d_sae ({})", config.sae.k,
-         config.sae.d_sae);
+    refuse({"sae.k", "invalid_value",
+            fmt::format("sae.k is {}; accepted: at most sae.d_sae ({})", config.sae.k, config.sae.d_sae),
+            config.sae.k, fmt::format("at most sae.d_sae ({})", config.sae.d_sae)});
   if (config.train.lr_warmup_steps + config.train.lr_decay_steps > config.train.steps &&
       config.train.lr_decay_steps > 0)
-    fail(ErrorCode::bad_config,
-         "train.lr_warmup_steps ({}) and train.lr_decay_steps ({}) are more than the {} steps of the run",
-         config.train.lr_warmup_steps, config.train.lr_decay_steps, config.train.steps);
+    refuse(
+        {"train.lr_decay_steps", "conflict",
+         fmt::format("train.lr_warmup_steps ({}) and train.lr_decay_steps ({}) are more than the {} steps of "
+                     "the run",
+                     config.train.lr_warmup_steps, config.train.lr_decay_steps, config.train.steps),
+         config.train.lr_decay_steps});
+}
+
+std::string lines_of(const std::vector<ConfigProblem>& problems, const std::string& source) {
+  std::string text;
+  for (const ConfigProblem& problem : problems)
+    text += (text.empty() ? "" : "\n") + (source.empty() ? "" : source + ": ") + problem.message;
+  return text;
 }
 
 }  // namespace
 
+ConfigError::ConfigError(std::vector<ConfigProblem> problems, const std::string& source)
+    : Error(ErrorCode::bad_config, lines_of(problems, source)), problems_(std::move(problems)) {}
+
 RunConfig run_config_from_json(const Json& tree) {
   if (!tree.is_object())
-    fail(ErrorCode::bad_config, "the configuration is not an object but {}", tree.type_name());
+    refuse({"", "invalid_value", fmt::format("the configuration is not an object but {}", tree.type_name())});
   std::vector<std::pair<std::string, Json>> values;
   flatten(tree, "", values);
   RunConfig config;
   std::vector<std::string> given;
+  std::vector<ConfigProblem> problems;
   for (const auto& [name, value] : values) {
-    set_value(config, find_key(name), value);
-    given.push_back(name);
+    if (problems.size() == kMostConfigProblems) break;
+    try {
+      set_value(config, find_key(name), value);
+      given.push_back(name);
+    } catch (const ConfigError& error) {
+      problems.push_back(error.problems().front());
+    }
   }
-  check_together(config, given);
+  if (problems.empty()) problems = check_together(config, given);
+  if (!problems.empty()) throw ConfigError(std::move(problems));
   return config;
 }
 
@@ -185,15 +238,17 @@ RunConfig load_run_config(const std::filesystem::path& path, const std::vector<s
   }
   try {
     return run_config_from_json(tree);
-  } catch (const Error& error) {
-    throw Error(error.code(), path.string() + ": " + error.what());
+  } catch (const ConfigError& error) {
+    throw ConfigError(error.problems(), path.string());
   }
 }
 
 RunConfig resolve_run_config(RunConfig config, int64_t d_in, int64_t rows, int64_t device_count) {
   if (config.activations.d_in != 0 && config.activations.d_in != d_in)
-    fail(ErrorCode::bad_config, "activations.d_in is {}, but the data has {}; accepted: 0 or {}",
-         config.activations.d_in, d_in, d_in);
+    refuse({"activations.d_in", "invalid_value",
+            fmt::format("activations.d_in is {}, but the data has {}; accepted: 0 or {}",
+                        config.activations.d_in, d_in, d_in),
+            config.activations.d_in, fmt::format("0 or {}", d_in)});
   config.activations.d_in = d_in;
   if (config.sae.d_sae == 0) config.sae.d_sae = 16 * d_in;
   TrainConfig& train = config.train;

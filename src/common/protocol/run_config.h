@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "common/base/error.h"
+
 namespace saemill {
 
 struct ActivationsConfig {
@@ -80,8 +82,28 @@ struct RunConfig {
   DebugConfig debug;
 };
 
-// Reading. Unknown keys, wrong types, values out of range and contradictions are refused with
-// Error{bad_config} that names the key by its full name, the value found, and what is accepted.
+// One thing that is wrong with a configuration.
+struct ConfigProblem {
+  std::string key;            // "sae.k"; empty: of the configuration as a whole
+  std::string code;           // unknown_member | invalid_value | missing | conflict
+  std::string message;        // names the key, the value found, and what is accepted
+  nlohmann::json value = {};  // found; null: says nothing
+  std::string accepted = {};  // empty: says nothing
+};
+
+// Error{bad_config} that tells which keys. Its text has one problem on each line.
+class ConfigError : public Error {
+ public:
+  explicit ConfigError(std::vector<ConfigProblem> problems, const std::string& source = "");
+  const std::vector<ConfigProblem>& problems() const { return problems_; }
+
+ private:
+  std::vector<ConfigProblem> problems_;
+};
+
+// Reading. Unknown keys, wrong types, values out of range and contradictions are refused with a ConfigError
+// that tells all of them, or the first kMostConfigProblems.
+inline constexpr size_t kMostConfigProblems = 20;
 RunConfig run_config_from_json(const nlohmann::json& tree);
 nlohmann::ordered_json run_config_to_json(const RunConfig& config);  // every key, in the order above
 

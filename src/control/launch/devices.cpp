@@ -1,11 +1,7 @@
 #include "control/launch/devices.h"
 
-#include <sched.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <optional>
 
 #include "common/base/error.h"
@@ -67,26 +63,6 @@ std::vector<JobDevice> cpu_slots(int count) {
   std::vector<JobDevice> slots;
   for (int slot = 0; slot < count; ++slot) slots.push_back({fmt::format("cpu:{}", slot), ""});
   return slots;
-}
-
-std::vector<int> allowed_cores() {
-  // Grown until the kernel's mask fits: a machine may have more than the 1024 CPUs of a plain cpu_set_t.
-  for (int capacity = 1024; capacity <= (1 << 20); capacity *= 2) {
-    cpu_set_t* mask = CPU_ALLOC(static_cast<size_t>(capacity));
-    ensure(mask != nullptr, "no memory for an affinity mask");
-    const size_t bytes = CPU_ALLOC_SIZE(static_cast<size_t>(capacity));
-    CPU_ZERO_S(bytes, mask);
-    const bool read = ::sched_getaffinity(0, bytes, mask) == 0;
-    const int error = errno;
-    std::vector<int> cores;
-    for (int core = 0; read && core < capacity; ++core) {
-      if (CPU_ISSET_S(static_cast<size_t>(core), bytes, mask)) cores.push_back(core);
-    }
-    CPU_FREE(mask);
-    if (read) return cores;
-    if (error != EINVAL) fail(ErrorCode::internal, "cannot read the affinity mask: {}", std::strerror(error));
-  }
-  fail(ErrorCode::internal, "cannot read the affinity mask: more CPUs than expected");
 }
 
 std::vector<std::vector<int>> divide_cores(const std::vector<int>& cores, int ranks) {

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/proc.h"
+
 namespace saemill {
 
 // What one rank runs on.
@@ -24,9 +26,6 @@ struct DeviceNames {
 DeviceNames parse_devices(std::string_view text);
 
 std::vector<JobDevice> cpu_slots(int count);  // cpu:0, cpu:1, ...
-
-// The cores of this process's affinity mask, ascending.
-std::vector<int> allowed_cores();
 
 // One set of cores per rank, equal to within one core; empty sets when there are more ranks than cores, since
 // ranks that share a core are better left to the kernel than pinned.

@@ -2,13 +2,17 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
-#include <nlohmann/json.hpp>
+#include <functional>
+#include <limits>
 
+#include "common/base/clock.h"
 #include "common/base/error.h"
 #include "control/launch/fd.h"
 
@@ -16,9 +20,17 @@ namespace saemill {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxAnswer = 1 << 20;
+constexpr size_t kMaxMessage = 4096;
+
+// When an answer is no longer waited for.
+struct Patience {
+  double deadline = std::numeric_limits<double>::infinity();  // seconds
+  int wake_fd = -1;                                           // readable: look whether somebody cancels
+  std::function<void()> refuse_if_cancelled;                  // throws Error{cancelled}
+};
 
 struct Answer {
   ExitStatus status;
@@ -37,28 +49,36 @@ Pipe make_pipe() {
   return {Fd(ends[0]), Fd(ends[1])};
 }
 
-// Returns false at the end of the pipe.
-bool read_some(Fd& fd, std::string& text) {
+// At the end of the pipe it is closed.
+void read_some(Fd& fd, std::string& text) {
   std::array<char, 4096> buffer;
   const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
-  if (n < 0 && errno == EINTR) return true;
-  if (n <= 0) {
-    fd.reset();
-    return false;
-  }
-  if (text.size() < kMaxAnswer) text.append(buffer.data(), static_cast<size_t>(n));
-  return true;
+  if (n < 0 && errno == EINTR) return;
+  if (n <= 0) return fd.reset();
+  if (text.size() <= kMaxAnswer) text.append(buffer.data(), static_cast<size_t>(n));
 }
 
-void refuse_if_cancelled(SignalRequests& signals) {
-  while (const auto number = signals.next()) {
-    if (*number == SIGINT || *number == SIGTERM || *number == SIGHUP) {
-      fail(ErrorCode::cancelled, "cancelled before the training began");
-    }
-  }
+Patience until_signal(SignalRequests& signals) {
+  return {.wake_fd = signals.fd(), .refuse_if_cancelled = [&signals] {
+            while (const auto number = signals.next()) {
+              if (*number == SIGINT || *number == SIGTERM || *number == SIGHUP)
+                fail(ErrorCode::cancelled, "cancelled before the training began");
+            }
+          }};
 }
 
-Answer ask(const fs::path& worker, std::vector<std::string> arguments, SignalRequests& signals) {
+Patience until_deadline(double deadline, int cancel_fd) {
+  return {.deadline = deadline, .wake_fd = cancel_fd, .refuse_if_cancelled = [cancel_fd] {
+            pollfd polled{cancel_fd, POLLIN, 0};
+            if (cancel_fd >= 0 && ::poll(&polled, 1, 0) > 0)
+              fail(ErrorCode::cancelled, "cancelled while saemill-worker was asked");
+          }};
+}
+
+// Absent: the worker has not answered in time, and is dead.
+std::optional<Answer> ask(const fs::path& worker, std::vector<std::string> arguments,
+                          const Patience& patience) {
+  const double begin = monotonic_seconds();
   Pipe out = make_pipe();
   Pipe err = make_pipe();
   SpawnOptions options;
@@ -69,45 +89,68 @@ Answer ask(const fs::path& worker, std::vector<std::string> arguments, SignalReq
   Process process(options);  // killed by its destructor if somebody cancels
   out.write_end.reset();
   err.write_end.reset();
+  // Readable once the process has ended. Its children may hold the pipes open, and it may go on without them.
+  Fd ended(static_cast<int>(::syscall(SYS_pidfd_open, process.pid(), 0)));
+  if (!ended) fail(ErrorCode::retry, "cannot watch a process: {}", std::strerror(errno));
   Answer answer;
-  while (out.read_end || err.read_end) {
-    std::array<pollfd, 3> polled{
-        {{out.read_end.get(), POLLIN, 0}, {err.read_end.get(), POLLIN, 0}, {signals.fd(), POLLIN, 0}}};
-    if (::poll(polled.data(), polled.size(), -1) < 0) {
+  while (out.read_end || err.read_end || process.running()) {
+    std::array<pollfd, 4> polled{{{out.read_end.get(), POLLIN, 0},
+                                  {err.read_end.get(), POLLIN, 0},
+                                  {process.running() ? ended.get() : -1, POLLIN, 0},
+                                  {patience.wake_fd, POLLIN, 0}}};
+    const double left = begin + patience.deadline - monotonic_seconds();
+    if (left <= 0) return std::nullopt;
+    // The kernel's clock may be a little early, so at least 1 ms.
+    const int timeout = std::isinf(left) ? -1 : static_cast<int>(std::min(left, 1e6) * 1e3) + 1;
+    if (::poll(polled.data(), polled.size(), timeout) < 0) {
       ensure(errno == EINTR, "poll failed");
       continue;
     }
-    refuse_if_cancelled(signals);
+    if (polled[3].revents != 0) patience.refuse_if_cancelled();
     if (polled[0].revents != 0) read_some(out.read_end, answer.out);
     if (polled[1].revents != 0) read_some(err.read_end, answer.err);
+    if (polled[2].revents != 0) process.poll_exit();  // what is left of its group is killed
   }
-  answer.status = process.wait();
+  answer.status = process.exit_status();
   return answer;
 }
 
-// What the worker said, as our own message: "saemill-worker: " in front would be said twice.
+// What the worker said, as our own message: its name in front would be said twice.
 std::string without_prefix(std::string text) {
-  constexpr std::string_view kPrefix = "saemill-worker: ";
-  if (text.starts_with(kPrefix)) text.erase(0, kPrefix.size());
+  for (const std::string_view prefix : {"saemill: ", "saemill-worker: "})
+    if (text.starts_with(prefix)) text.erase(0, prefix.size());
+  if (text.size() > kMaxMessage) text.resize(kMaxMessage);
   while (text.ends_with('\n')) text.pop_back();
   return text;
 }
 
-Json ask_json(const fs::path& worker, const std::vector<std::string>& arguments, SignalRequests& signals) {
-  const Answer answer = ask(worker, arguments, signals);
+Json json_of(const Answer& answer, const fs::path& worker, const std::string& question) {
   if (!answer.status.ok()) {
     const auto code =
         answer.status.signal != 0 ? ErrorCode::retry : static_cast<ErrorCode>(answer.status.code);
     const std::string said = without_prefix(answer.err);
     if (!said.empty()) throw Error(code, said);
-    fail(code, "{} {} {}", worker.string(), arguments.front(), describe(answer.status));
+    fail(code, "{} {} {}", worker.string(), question, describe(answer.status));
   }
+  if (answer.out.size() > kMaxAnswer)
+    fail(ErrorCode::internal, "{} {} --json answered more than {} bytes", worker.string(), question,
+         kMaxAnswer);
   Json json = Json::parse(answer.out, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) {
     fail(ErrorCode::internal, "{} {} --json answered '{}', which is not a JSON object", worker.string(),
-         arguments.front(), answer.out.substr(0, 200));
+         question, answer.out.substr(0, 200));
   }
   return json;
+}
+
+Json ask_json(const fs::path& worker, const std::vector<std::string>& arguments, SignalRequests& signals) {
+  return json_of(*ask(worker, arguments, until_signal(signals)), worker, arguments.front());
+}
+
+std::vector<std::string> inspect_command(const std::string& path, const std::string& tensor) {
+  std::vector<std::string> arguments{"inspect", path, "--json"};
+  if (!tensor.empty()) arguments.push_back("--tensor=" + tensor);  // one word: a name may begin with a dash
+  return arguments;
 }
 
 int64_t positive(const Json& json, const char* key, const std::string& path) {
@@ -135,10 +178,18 @@ fs::path find_worker(const std::string& named) {
 
 ActivationsInfo inspect_activations(const fs::path& worker, const std::string& path,
                                     const std::string& tensor, SignalRequests& signals) {
-  std::vector<std::string> arguments{"inspect", path, "--json"};
-  if (!tensor.empty()) arguments.insert(arguments.end(), {"--tensor", tensor});
-  const Json json = ask_json(worker, arguments, signals);
+  const Json json = ask_json(worker, inspect_command(path, tensor), signals);
   return {positive(json, "rows", path), positive(json, "d_in", path)};
+}
+
+Json inspect_json(const fs::path& worker, const std::string& path, const std::string& tensor, double deadline,
+                  int cancel_fd) {
+  const auto answer = ask(worker, inspect_command(path, tensor), until_deadline(deadline, cancel_fd));
+  if (!answer)
+    fail(ErrorCode::retry, "{}: saemill-worker has not said within {} s what it holds", path, deadline);
+  Json json = json_of(*answer, worker, "inspect");
+  positive(json, "rows", path), positive(json, "d_in", path);
+  return json;
 }
 
 ResumePoint newest_checkpoint(const fs::path& worker, const fs::path& run, SignalRequests& signals) {

@@ -1,8 +1,10 @@
-// Questions that the launcher asks saemill-worker, since only that program reads shards and checkpoints.
+// Questions that the launcher and the server ask saemill-worker, since only that program reads shards and
+// checkpoints.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +26,12 @@ struct ActivationsInfo {
 // `worker inspect PATH [--tensor T] --json`. A failure is passed on: its message with its exit code.
 ActivationsInfo inspect_activations(const std::filesystem::path& worker, const std::string& path,
                                     const std::string& tensor, SignalRequests& signals);
+
+// The same question from a server, on any thread that waits for it: the worker's whole answer, with rows and
+// d_in above 0. The worker is killed where it has not answered after `deadline` seconds (Error{retry}) or
+// `cancel_fd` becomes readable (Error{cancelled}; -1: nobody cancels).
+nlohmann::ordered_json inspect_json(const std::filesystem::path& worker, const std::string& path,
+                                    const std::string& tensor, double deadline, int cancel_fd = -1);
 
 struct ResumePoint {
   std::optional<int64_t> step;  // absent: no valid checkpoint

@@ -47,9 +47,10 @@ std::optional<Reason> why_not(const Device& device, const RecommendRequest& requ
   if (device.kind == DeviceKind::mig && request.count > 1)
     return Reason{"mig", "a MIG instance serves jobs of one device only"};
   if (request.memory == 0) return std::nullopt;
-  if (!device.memory_free) return Reason{"memory", "it does not tell how much memory is free"};
+  const MemoryFit fit = memory_fit(device, request.memory);
+  if (fit == MemoryFit::with_margin) return std::nullopt;
+  if (fit == MemoryFit::unknown) return Reason{"memory", "it does not tell how much memory is free"};
   const int64_t needed = request.memory + memory_margin(device.kind, request.memory);
-  if (*device.memory_free >= needed) return std::nullopt;
   return Reason{"memory", fmt::format("{} free; {} with the usual margin are needed",
                                       gigabytes(*device.memory_free), gigabytes(needed))};
 }

@@ -13,6 +13,11 @@ namespace saemill {
 // What a device must have free beyond what the plan asks: the estimate's own error and what drivers take.
 int64_t memory_margin(DeviceKind kind, int64_t memory);  // GPUs: the larger of 2 % and 300 MiB; CPU: 2 %
 
+// Whether a device holds `memory` bytes, for everybody who asks: what fits can be trained on, what fits
+// without the margin is worth a warning, and what does not is not recommended.
+enum class MemoryFit { unknown, too_small, without_margin, with_margin };
+MemoryFit memory_fit(const Device& device, int64_t memory);
+
 // --- recommend ---------------------------------------------------------------------------------------------
 
 struct RecommendRequest {

@@ -55,14 +55,15 @@ void check_availability(const Chosen& chosen, Validation& found) {
 void check_memory(const Chosen& chosen, int64_t memory, Validation& found) {
   const Device& device = *chosen.device;
   if (memory <= 0) return;
-  if (!device.memory_free) {
+  const MemoryFit fit = memory_fit(device, memory);
+  if (fit == MemoryFit::unknown) {
     found.warnings.push_back(
         {"memory", chosen.id, nullptr, memory,
          fmt::format("{} does not tell how much memory is free; {} are needed", chosen.id, gigabytes(memory)),
          "watch the first steps"});
     return;
   }
-  const int64_t comfortable = memory + memory_margin(device.kind, memory);
+  if (fit == MemoryFit::with_margin) return;
   Problem problem{"memory",
                   chosen.id,
                   *device.memory_free,
@@ -70,10 +71,10 @@ void check_memory(const Chosen& chosen, int64_t memory, Validation& found) {
                   fmt::format("{} has {} free; {} are needed", chosen.id, gigabytes(*device.memory_free),
                               gigabytes(memory)),
                   "a smaller train.micro_batch_size or sae.d_sae, more devices, or another device"};
-  if (*device.memory_free < memory) {
+  if (fit == MemoryFit::too_small) {
     found.errors.push_back(std::move(problem));
-  } else if (*device.memory_free < comfortable) {
-    problem.limit = comfortable;
+  } else {
+    problem.limit = memory + memory_margin(device.kind, memory);
     problem.message += ", which leaves less than the usual margin";
     found.warnings.push_back(std::move(problem));
   }
@@ -118,6 +119,13 @@ Json problems_json(const std::vector<Problem>& problems) {
 int64_t memory_margin(DeviceKind kind, int64_t memory) {
   constexpr int64_t kDriver = int64_t{300} << 20;
   return kind == DeviceKind::cpu ? memory / 50 : std::max(memory / 50, kDriver);
+}
+
+MemoryFit memory_fit(const Device& device, int64_t memory) {
+  if (!device.memory_free) return MemoryFit::unknown;
+  if (*device.memory_free < memory) return MemoryFit::too_small;
+  return *device.memory_free < memory + memory_margin(device.kind, memory) ? MemoryFit::without_margin
+                                                                           : MemoryFit::with_margin;
 }
 
 Validation validate(const Snapshot& snapshot, const std::vector<std::string>& ids, int64_t memory) {

@@ -1,0 +1,69 @@
+#include "control/api/http.h"
+
+#include <boost/url/pct_string_view.hpp>
+#include <boost/url/src.hpp>  // here and nowhere else: its library is then not needed
+
+namespace saemill::api {
+namespace {
+
+// Absent: a bad escape, or a NUL.
+std::optional<std::string> decode(std::string_view text) {
+  const auto view = boost::urls::make_pct_string_view(text);
+  if (!view) return std::nullopt;
+  std::string decoded = view->decode();
+  if (decoded.find('\0') != std::string::npos) return std::nullopt;
+  return decoded;
+}
+
+bool parse_path(std::string_view text, Target& target) {
+  if (!text.starts_with('/')) return false;
+  for (size_t begin = 1; begin <= text.size();) {
+    const size_t end = std::min(text.find('/', begin), text.size());
+    auto segment = decode(text.substr(begin, end - begin));
+    if (!segment || *segment == "." || *segment == ".." || segment->find('/') != std::string::npos)
+      return false;
+    if (segment->empty() && end != text.size()) return false;
+    target.path += "/" + *segment;
+    if (!segment->empty()) target.segments.push_back(std::move(*segment));
+    begin = end + 1;
+  }
+  return true;
+}
+
+bool parse_query(std::string_view text, Target& target) {
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('&'), text.size());
+    std::string part(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (part.empty()) continue;
+    for (char& c : part)
+      if (c == '+') c = ' ';  // as HTML forms send a space
+    const size_t equals = std::min(part.find('='), part.size());
+    auto name = decode(std::string_view(part).substr(0, equals));
+    auto value = decode(std::string_view(part).substr(std::min(equals + 1, part.size())));
+    if (!name || !value) return false;
+    target.query.emplace_back(std::move(*name), std::move(*value));
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<Target> parse_target(std::string_view target) {
+  if (target.find('#') != std::string_view::npos) return std::nullopt;
+  const size_t question = std::min(target.find('?'), target.size());
+  Target parsed;
+  if (!parse_path(target.substr(0, question), parsed)) return std::nullopt;
+  if (!parse_query(target.substr(std::min(question + 1, target.size())), parsed)) return std::nullopt;
+  return parsed;
+}
+
+HttpResponse json_response(const Json& json, int status) {
+  HttpResponse response;
+  response.status = status;
+  // Names and commands come from elsewhere: bytes that are no UTF-8 must not fail an answer.
+  response.body = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return response;
+}
+
+}  // namespace saemill::api

@@ -1,0 +1,43 @@
+// A request and its answer, as endpoints see them: without sockets, without an HTTP library.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace saemill::api {
+
+using Json = nlohmann::ordered_json;
+using Fields = std::vector<std::pair<std::string, std::string>>;
+
+// What came over the wire, checked for who may ask (net/guard.h) but not for what.
+struct HttpRequest {
+  std::string method;                                        // "GET"; HEAD comes as GET
+  std::string target;                                        // "/api/v1/system/gpus/0/history?from=..."
+  std::string content_type, idempotency_key, if_none_match;  // empty: the header is absent
+  std::string session;  // the secret of the cookie that was sent, valid or not; empty: none
+  std::string body;
+  bool head_only = false;  // it came as HEAD, which must change nothing
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  Fields headers;  // besides Content-Type and Content-Length
+};
+
+// Percent-decoded. Absent: a bad escape, a NUL, a segment "." or "..", an empty segment other than the last.
+struct Target {
+  std::string path;  // "/api/v1/system/gpus/0", decoded
+  std::vector<std::string> segments;
+  Fields query;  // in order
+};
+std::optional<Target> parse_target(std::string_view target);
+
+HttpResponse json_response(const Json& json, int status = 200);
+
+}  // namespace saemill::api

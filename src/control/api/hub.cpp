@@ -1,0 +1,137 @@
+#include "control/api/hub.h"
+
+#include <algorithm>
+
+namespace saemill::api {
+
+struct Hub::Channel {
+  std::string name;
+  // Guarded by the hub's mutex.
+  int64_t seq = 0;
+  std::deque<MessagePtr> kept;
+  size_t kept_bytes = 0;
+  MessagePtr last_tick;
+  // Of the loop's thread alone. `seen`: events up to this one were handed over at the subscription.
+  struct Listener {
+    std::shared_ptr<Subscriber> subscriber;
+    int64_t seen = 0;
+  };
+  std::vector<Listener> listeners;
+};
+
+namespace {
+
+std::string serialize(const std::string& channel, const char* event, int64_t seq, const Json& data) {
+  const Json json{{"channel", channel}, {"event", event}, {"seq", seq}, {"data", data}};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace
+
+Hub::Hub(std::function<void()> wake) : wake_(std::move(wake)) {}
+
+void Hub::open(const std::string& channel, int64_t last_seq) {
+  const std::lock_guard lock(mutex_);
+  auto& slot = channels_[channel];
+  if (slot) return;
+  slot = std::make_shared<Channel>();
+  slot->name = channel;
+  slot->seq = last_seq;
+}
+
+void Hub::close(const std::string& channel) {
+  const std::lock_guard lock(mutex_);
+  channels_.erase(channel);
+}
+
+bool Hub::is_open(const std::string& channel) const {
+  const std::lock_guard lock(mutex_);
+  return channels_.contains(channel);
+}
+
+int64_t Hub::publish(const std::string& channel, const char* event, const Json& data) {
+  int64_t seq = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = channels_.find(channel);
+    if (found == channels_.end()) return 0;
+    Channel& at = *found->second;
+    seq = ++at.seq;
+    const auto message =
+        std::make_shared<const Message>(Message{channel, seq, false, serialize(channel, event, seq, data)});
+    at.kept.push_back(message);
+    at.kept_bytes += message->text.size();
+    while (at.kept.size() > kKept || (at.kept_bytes > kKeptBytes && at.kept.size() > 1)) {
+      at.kept_bytes -= at.kept.front()->text.size();
+      at.kept.pop_front();
+    }
+    outgoing_.emplace_back(found->second, message);
+  }
+  wake_();
+  return seq;
+}
+
+void Hub::tick(const std::string& channel, const char* event, const Json& data) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = channels_.find(channel);
+    if (found == channels_.end()) return;
+    Channel& at = *found->second;
+    const auto message = std::make_shared<const Message>(
+        Message{channel, at.seq, true, serialize(channel, event, at.seq, data)});
+    at.last_tick = message;
+    outgoing_.emplace_back(found->second, message);
+  }
+  wake_();
+}
+
+Hub::Subscribed Hub::subscribe(const std::shared_ptr<Subscriber>& subscriber, const std::string& channel,
+                               std::optional<int64_t> since) {
+  unsubscribe(subscriber, channel);
+  const std::lock_guard lock(mutex_);
+  const auto found = channels_.find(channel);
+  if (found == channels_.end()) return {};
+  Channel& at = *found->second;
+  Subscribed answer{.exists = true, .seq = at.seq, .reset = false, .missed = {}};
+  if (since && *since != at.seq) {
+    const int64_t oldest = at.kept.empty() ? at.seq + 1 : at.kept.front()->seq;
+    answer.reset = *since > at.seq || *since + 1 < oldest;
+    if (!answer.reset)
+      std::copy_if(at.kept.begin(), at.kept.end(), std::back_inserter(answer.missed),
+                   [&](const MessagePtr& message) { return message->seq > *since; });
+  }
+  if (at.last_tick) answer.missed.push_back(at.last_tick);
+  at.listeners.push_back({subscriber, at.seq});
+  return answer;
+}
+
+void Hub::unsubscribe(const std::shared_ptr<Subscriber>& subscriber, const std::string& channel) {
+  const std::lock_guard lock(mutex_);
+  const auto found = channels_.find(channel);
+  if (found == channels_.end()) return;
+  std::erase_if(found->second->listeners,
+                [&](const Channel::Listener& one) { return one.subscriber == subscriber; });
+}
+
+void Hub::leave(const std::shared_ptr<Subscriber>& subscriber) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [name, channel] : channels_)
+    std::erase_if(channel->listeners,
+                  [&](const Channel::Listener& one) { return one.subscriber == subscriber; });
+}
+
+void Hub::distribute() {
+  std::deque<std::pair<std::shared_ptr<Channel>, MessagePtr>> outgoing;
+  {
+    const std::lock_guard lock(mutex_);
+    outgoing.swap(outgoing_);
+  }
+  for (const auto& [channel, message] : outgoing) {
+    // A copy: whoever is delivered to may leave.
+    const std::vector<Channel::Listener> listeners = channel->listeners;
+    for (const auto& [subscriber, seen] : listeners)
+      if (message->tick || message->seq > seen) subscriber->deliver(message);
+  }
+}
+
+}  // namespace saemill::api

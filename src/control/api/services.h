@@ -1,0 +1,62 @@
+// What endpoints work with. They hold nothing themselves: an endpoint is a function of the services and a
+// request.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/plan/estimate.h"
+#include "control/api/auth.h"
+#include "control/api/http.h"
+#include "control/api/hub.h"
+#include "control/monitor/event_recorder.h"
+#include "control/monitor/monitor.h"
+#include "control/store/idempotency.h"
+
+namespace saemill::api {
+
+struct ServerInfo {
+  std::string server_id;  // of DATA: the same after a restart
+  std::string boot;       // of this start
+  std::string version, host;
+  double started_at = 0;  // epoch seconds
+  std::string database;   // its name, without a password
+};
+
+// Of the HTTP layer, for /metrics and GET server.
+struct NetStatus {
+  int64_t connections = 0, websockets = 0;
+  int64_t requests = 0, refused = 0;  // since the start
+};
+
+// Thread-safe, as everything in it is.
+struct Services {
+  ServerInfo info;
+  std::function<std::shared_ptr<const Snapshot>()> snapshot;  // the newest; null: none yet
+  std::function<MonitorCost()> monitor_cost;
+  std::function<Recorder::Status()> recorder;
+  std::function<EventRecorder::Status()> event_recorder;
+  std::function<NetStatus()> net;
+  DeviceHistory* history = nullptr;
+  MachineEvents* events = nullptr;
+  IdempotencyKeys* idempotency = nullptr;
+  Auth* auth = nullptr;
+  Hub* hub = nullptr;
+
+  // {files, rows, d_in, dtype, tensor, bytes} of a path that was allowed, by saemill-worker. Error{bad_data}:
+  // what is wrong with it; Error{retry}: no answer in time.
+  std::function<Json(const std::filesystem::path& path, const std::string& tensor)> inspect;
+  std::vector<std::filesystem::path> activation_folders;  // canonical; nothing outside is opened
+  // What was measured of this GPU (saemill estimate --calibrate); absent: assumed.
+  std::function<std::optional<DeviceConstants>(const Device&, const std::string& driver_version)>
+      gpu_constants;
+};
+
+// The newest snapshot. 503 unavailable before the first one.
+std::shared_ptr<const Snapshot> snapshot_of(const Services& services);
+
+}  // namespace saemill::api

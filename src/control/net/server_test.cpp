@@ -1,0 +1,290 @@
+// A server and its clients in one process, for what only many threads and real sockets can show.
+#include "control/net/server.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "control/api/dispatch.h"
+#include "control/net/client.h"
+#include "tests/raw_http.h"
+
+namespace saemill::net {
+namespace {
+
+using testing_tools::RawConnection;
+using Json = nlohmann::ordered_json;
+
+class ServerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string path = (std::filesystem::temp_directory_path() / "saemill_server.XXXXXX").string();
+    ASSERT_NE(::mkdtemp(path.data()), nullptr);
+    folder_ = path;
+    database_ = std::make_unique<Database>("sqlite:" + path + "/store.db");
+    sessions_ = std::make_unique<Sessions>(*database_);
+    events_ = std::make_unique<MachineEvents>(*database_);
+    keys_ = std::make_unique<IdempotencyKeys>(*database_);
+    auth_ = std::make_unique<api::Auth>("the-token", "server", *sessions_);
+    hub_ = std::make_unique<api::Hub>([this] {
+      if (Server* server = listening_.load()) server->wake();
+    });
+    hub_->open("events");
+    services_.info = {.server_id = "server", .boot = "boot", .version = "1", .host = "h", .database = "d"};
+    services_.snapshot = [] {
+      auto snapshot = std::make_shared<Snapshot>();
+      Device device;
+      device.uuid = "GPU-1", device.name = "Test";
+      snapshot->devices.push_back(device);
+      return std::shared_ptr<const Snapshot>(snapshot);
+    };
+    services_.monitor_cost = [] { return MonitorCost{}; };
+    services_.recorder = [] { return Recorder::Status{}; };
+    services_.event_recorder = [] { return EventRecorder::Status{}; };
+    services_.net = [this] { return server_->status(); };
+    services_.events = events_.get();
+    services_.idempotency = keys_.get();
+    services_.auth = auth_.get();
+    services_.hub = hub_.get();
+  }
+  void TearDown() override {
+    stop();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void start(Limits limits = {}) {
+    server_ = std::make_unique<Server>(ServerOptions{.port = 0, .hosts = {}, .limits = limits}, services_);
+    listening_ = server_.get();
+    thread_ = std::thread([this] { server_->run(); });
+  }
+  void stop() {
+    if (!thread_.joinable()) return;
+    server_->stop();
+    thread_.join();
+    listening_ = nullptr;
+    server_.reset();
+  }
+  int port() const { return std::stoi(server_->url().substr(server_->url().rfind(':') + 1)); }
+  Client client() const { return Client({server_->url(), "the-token"}); }
+  static std::string get(const std::string& target,
+                         const std::string& headers = "Authorization: Bearer the-token\r\n") {
+    return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + headers + "\r\n";
+  }
+
+  // Of the close frame, which whatever was on the way comes before; 0: there is none.
+  static int close_code(RawConnection& live) {
+    while (const auto frame = live.frame())
+      if (frame->opcode == 8) return frame->close_code();
+    return 0;
+  }
+
+  std::filesystem::path folder_;
+  std::unique_ptr<Database> database_;
+  std::unique_ptr<Sessions> sessions_;
+  std::unique_ptr<MachineEvents> events_;
+  std::unique_ptr<IdempotencyKeys> keys_;
+  std::unique_ptr<api::Auth> auth_;
+  std::unique_ptr<api::Hub> hub_;
+  api::Services services_;
+  std::atomic<Server*> listening_ = nullptr;
+  std::unique_ptr<Server> server_;
+  std::thread thread_;
+};
+
+TEST_F(ServerTest, AnswersOnOneConnectionAgainAndAgain) {
+  start();
+  RawConnection connection(port());
+  for (int i = 0; i < 3; ++i) {
+    const auto answer = connection.ask(get("/api/v1/system/gpus"));
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(Json::parse(answer.body)["gpu_count"], 1);
+    EXPECT_NE(answer.head.find("Content-Security-Policy: default-src 'self'"), std::string::npos);
+    EXPECT_NE(answer.head.find("X-Content-Type-Options: nosniff"), std::string::npos);
+  }
+  connection.send(get("/healthz", "") + get("/api/v1/events"));  // pipelined; one quick, one slow
+  EXPECT_EQ(connection.answer().body.substr(0, 10), R"({"status":)");
+  EXPECT_EQ(connection.answer().body.substr(0, 8), R"({"data":)");
+}
+
+TEST_F(ServerTest, HeadHasTheLengthAndNoBody) {
+  start();
+  RawConnection connection(port());
+  connection.send("HEAD /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  while (connection.receive()) {
+  }
+  const auto answer = connection.answer();
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_NE(answer.head.find("Content-Length: 1"), std::string::npos);
+  EXPECT_TRUE(answer.body.empty());
+}
+
+TEST_F(ServerTest, ManyClientsAtOnceWithPublishersAndSlowRequests) {
+  start();
+  std::atomic<bool> done = false;
+  std::thread publisher([&] {
+    for (int i = 0; i < 200; ++i) {
+      hub_->publish("events", "event:created", i);
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    done = true;
+  });
+  std::vector<std::thread> clients;
+  std::atomic<int> good = 0;
+  for (int c = 0; c < 4; ++c)
+    clients.emplace_back([&, c] {
+      auto asking = client();
+      for (int i = 0; i < 20; ++i)
+        good += asking.request("GET", c % 2 == 0 ? "/api/v1/events" : "/api/v1/server").ok();
+    });
+  RawConnection live(port());
+  ASSERT_EQ(live.upgrade("Authorization: Bearer the-token\r\n").status, 101);
+  EXPECT_NE(live.frame()->payload.find("\"hello\""), std::string::npos);
+  live.say(R"({"op":"subscribe","channel":"events","since":0})");
+  int64_t next = 1;
+  while (next <= 200) {
+    const auto frame = live.frame();
+    ASSERT_TRUE(frame);
+    Json messages = Json::parse(frame->payload);
+    if (!messages.is_array()) messages = Json::array({messages});
+    for (const Json& message : messages)
+      if (message["event"] == "event:created") {
+        EXPECT_EQ(message["seq"], next);
+        ++next;
+      }
+  }
+  for (auto& thread : clients) thread.join();
+  publisher.join();
+  EXPECT_TRUE(done);
+  EXPECT_EQ(good, 80);
+  EXPECT_EQ(server_->status().websockets, 1);
+}
+
+TEST_F(ServerTest, AClientThatDoesNotReadIsClosedWith1013) {
+  start();
+  RawConnection live(port());
+  const int small = 65536;
+  ::setsockopt(live.fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+  ASSERT_EQ(live.upgrade("Authorization: Bearer the-token\r\n").status, 101);
+  live.say(R"({"op":"subscribe","channel":"events"})");
+  ASSERT_TRUE(live.frame() && live.frame());  // hello, subscribed: it listens
+  const std::string megabyte(size_t{1} << 20, 'x');
+  for (int i = 0; i < 20; ++i) hub_->publish("events", "event:created", megabyte);
+  for (int waits = 0; server_->status().refused == 0 && waits < 500; ++waits)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(server_->status().refused, 1);
+  EXPECT_EQ(close_code(live), 1013);  // it read on before the server lost patience
+}
+
+TEST_F(ServerTest, AClientThatNeverReadsAgainIsDropped) {
+  start({.behind_s = 0.2});
+  RawConnection live(port());
+  const int small = 4096;
+  ::setsockopt(live.fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+  ASSERT_EQ(live.upgrade("Authorization: Bearer the-token\r\n").status, 101);
+  live.say(R"({"op":"subscribe","channel":"events"})");
+  ASSERT_TRUE(live.frame() && live.frame());
+  const std::string megabyte(size_t{1} << 20, 'x');
+  for (int i = 0; i < 20; ++i) hub_->publish("events", "event:created", megabyte);
+  for (int waits = 0; server_->status().websockets > 0 && waits < 1000; ++waits)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(server_->status().websockets, 0);
+}
+
+TEST_F(ServerTest, SignedOutMeansHungUp) {
+  start();
+  const auto session = auth_->open_session();
+  RawConnection live(port());
+  ASSERT_EQ(
+      live.upgrade("Origin: http://localhost\r\nCookie: saemill_session=" + session.secret + "\r\n").status,
+      101);
+  ASSERT_TRUE(live.frame());
+  auth_->close_session(session.secret);
+  const auto frame = live.frame();
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(frame->opcode, 8);
+  EXPECT_EQ(frame->close_code(), 1008);
+}
+
+TEST_F(ServerTest, StoppingSaysGoodbye) {
+  start();
+  RawConnection live(port()), idle(port());
+  ASSERT_EQ(live.upgrade("Authorization: Bearer the-token\r\n").status, 101);
+  ASSERT_TRUE(live.frame());
+  stop();
+  const auto frame = live.frame();
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(frame->close_code(), 1001);
+  EXPECT_TRUE(idle.ended());
+}
+
+TEST_F(ServerTest, SlowLorisIsHungUpOn) {
+  start({.request_s = 0.3});
+  RawConnection head(port()), body(port()), silent(port());
+  head.send("GET /healthz HTTP/1.1\r\nHost: local");
+  body.send(
+      "POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Content-Length: 100\r\n\r\n{");
+  EXPECT_TRUE(head.ended());
+  EXPECT_TRUE(body.ended());
+  EXPECT_TRUE(silent.ended());
+}
+
+TEST_F(ServerTest, TooManyConnectionsAreToldSo) {
+  start({.connections = 2});
+  RawConnection one(port()), two(port());
+  EXPECT_EQ(one.ask(get("/healthz")).status, 200);
+  EXPECT_EQ(two.ask(get("/healthz")).status, 200);
+  RawConnection three(port());
+  EXPECT_EQ(three.answer().status, 503);
+  EXPECT_EQ(one.ask(get("/healthz")).status, 200);
+}
+
+TEST_F(ServerTest, TooManyRequestsAreToldSo) {
+  start({.requests = {.per_second = 0.001, .burst = 3}});
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(RawConnection(port()).ask(get("/healthz")).status, 200);
+  const auto refused = RawConnection(port()).ask(get("/healthz"));
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_NE(refused.head.find("Retry-After: 1"), std::string::npos);
+}
+
+TEST_F(ServerTest, AFloodOfMessagesIsClosed) {
+  start({.messages = {.per_second = 0.001, .burst = 5}});
+  RawConnection live(port());
+  ASSERT_EQ(live.upgrade("Authorization: Bearer the-token\r\n").status, 101);
+  for (int i = 0; i < 10; ++i) live.say("{}");
+  EXPECT_EQ(close_code(live), 1008);
+}
+
+TEST_F(ServerTest, ReachableAddressesNeedAProxy) {
+  const auto listen = [&](const std::string& address, bool proxy) {
+    Server server({.address = address, .port = 0, .hosts = {}, .behind_proxy = proxy}, services_);
+  };
+  EXPECT_THROW(listen("0.0.0.0", false), Error);
+  EXPECT_NO_THROW(listen("0.0.0.0", true));
+  EXPECT_THROW(listen("example", false), Error);
+  start();
+  EXPECT_THROW(Server({.port = static_cast<uint16_t>(port()), .hosts = {}}, services_), Error);
+}
+
+TEST_F(ServerTest, BehindAProxyCookiesAreSecureAndPeersAreTold) {
+  ServerOptions options{.port = 0, .hosts = {"saemill.example.org"}, .behind_proxy = true};
+  options.limits.requests = {.per_second = 0.001, .burst = 1};
+  server_ = std::make_unique<Server>(options, services_);
+  listening_ = server_.get();
+  thread_ = std::thread([this] { server_->run(); });
+  const auto from = [&](const std::string& address) {
+    RawConnection connection(port());
+    return connection.ask("GET /login?code=" + auth_->new_code() +
+                          " HTTP/1.1\r\nHost: saemill.example.org\r\nX-Forwarded-For: 6.6.6.6, " + address +
+                          "\r\n\r\n");
+  };
+  const auto first = from("10.0.0.1");
+  EXPECT_EQ(first.status, 303);
+  EXPECT_NE(first.head.find("SameSite=Strict; Secure"), std::string::npos);
+  EXPECT_EQ(from("10.0.0.1").status, 429);
+  EXPECT_EQ(from("10.0.0.2").status, 303);
+}
+
+}  // namespace
+}  // namespace saemill::net
