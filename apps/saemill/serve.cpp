@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -146,6 +147,12 @@ class Serving {
   net::Server& server() { return server_; }
   api::Auth& auth() { return auth_; }
 
+  // Any thread.
+  void leave() {
+    ::eventfd_write(leaving_.get(), 1);  // questions to the worker end
+    server_.stop();
+  }
+
  private:
   api::Services make_services(const Options& options) {
     api::Services services;
@@ -166,9 +173,9 @@ class Serving {
     services.auth = &auth_;
     services.hub = &hub_;
     services.activation_folders = activation_folders(options);
-    services.inspect = [worker = find_worker(options.worker)](const std::filesystem::path& path,
-                                                              const std::string& tensor) {
-      return inspect_json(worker, path.string(), tensor, kInspectSeconds, -1);
+    services.inspect = [worker = find_worker(options.worker), leaving = leaving_.get()](
+                           const std::filesystem::path& path, const std::string& tensor) {
+      return inspect_json(worker, path.string(), tensor, kInspectSeconds, leaving);
     };
     services.gpu_constants = [folder = data_.folder()](const Device& gpu, const std::string& driver_version) {
       return measured_constants(folder, gpu, driver_version);
@@ -177,6 +184,7 @@ class Serving {
   }
 
   ServerData& data_;
+  Fd leaving_{::eventfd(0, EFD_CLOEXEC)};
   Database database_;
   Leases leases_;
   DeviceHistory history_;
@@ -195,10 +203,12 @@ class Serving {
 };
 
 // A database or a worker that does not come back must not keep a server that was told to go.
-void leave_anyway_after(double seconds) {
-  std::thread([seconds] {
+void leave_anyway_after(double seconds, const std::filesystem::path& announced) {
+  std::thread([seconds, announced] {
     std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
     log_line(LogLevel::warning, "something did not end in time: leaving without it");
+    std::error_code ignored;
+    std::filesystem::remove(announced, ignored);
     ::_exit(0);
   }).detach();
 }
@@ -217,8 +227,8 @@ int run(const Options& options) {
       SAEMILL_VERSION, url.c_str(), url.c_str(), serving.auth().new_code().c_str(), data.folder().c_str());
   std::fflush(stdout);
   signals.call([&] {
-    leave_anyway_after(3);
-    serving.server().stop();
+    leave_anyway_after(3, data.folder() / "server.json");
+    serving.leave();
   });
   serving.server().run();
   return 0;

@@ -40,7 +40,10 @@ std::optional<HttpResponse> asset_response(const Target& target, const std::stri
 
 Json parse_body(const HttpRequest& request) {
   if (request.body.empty() && request.content_type.empty()) return nullptr;
-  const std::string type = request.content_type.substr(0, request.content_type.find(';'));
+  std::string type = request.content_type.substr(0, request.content_type.find(';'));
+  while (type.ends_with(' ')) type.pop_back();
+  for (char& c : type)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   if (type != "application/json")
     throw Problem(415, "unsupported_media_type",
                   fmt::format("Content-Type is \"{}\"; accepted: application/json", type.substr(0, 100)));

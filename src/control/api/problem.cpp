@@ -67,6 +67,7 @@ Problem problem_of(const Error& error) {
       return {422, "invalid_request", error.what()};
     case ErrorCode::bad_config:
       return {422, "invalid_config", error.what()};
+    case ErrorCode::cancelled:  // the server is told to go
     case ErrorCode::retry: {
       Problem problem(503, "unavailable", error.what());
       problem.headers.emplace_back("Retry-After", "2");

@@ -17,7 +17,6 @@ class SchemaCheck {
   using Json = nlohmann::ordered_json;
   explicit SchemaCheck(Json document) : document_(std::move(document)) {}
   const Json& document() const { return document_; }
-
   // "#/components/schemas/Device". Throws std::logic_error where there is nothing.
   const Json& resolve(const std::string& reference) const {
     const bool local = reference.starts_with("#/");
@@ -66,12 +65,10 @@ class SchemaCheck {
     if (type == "integer") return value.is_number_integer();
     return type == value.type_name();  // object, array, string, boolean, number, null
   }
-
   static bool is_time(const std::string& text) {
     static const std::regex shape(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)");
     return std::regex_match(text, shape);
   }
-
   void check(const Json& schema, const Json& value, const std::string& at, const std::string& name,
              Found& found) const {
     if (schema.is_boolean())

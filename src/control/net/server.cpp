@@ -7,6 +7,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <thread>
+#include <utility>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -151,6 +152,12 @@ api::NetStatus Server::status() const {
 void log_refusal(Shared& shared, const std::string& peer, const std::string& method,
                  const std::string& target, int status, const std::string& code, const std::string& detail) {
   ++shared.refused;
+  if (!shared.logged_refusals.allow("", monotonic_seconds())) {
+    ++shared.unlogged_refusals;
+    return;
+  }
+  if (const int64_t more = std::exchange(shared.unlogged_refusals, 0); more > 0)
+    log_line(LogLevel::warning, fmt::format("refused {} more than are told here", more));
   log_line(LogLevel::warning, fmt::format("refused {} {}: {} {} from {}: {}", status, code, method,
                                           target.substr(0, target.find('?')).substr(0, 200), peer, detail));
 }

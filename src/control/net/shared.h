@@ -35,6 +35,8 @@ struct Shared {
   api::Services& services;
   GuardRules rules;
   RateLimit requests_of_peer;
+  RateLimit logged_refusals{{20, 1000}};  // strangers must not fill the disk
+  int64_t unlogged_refusals = 0;
   asio::io_context loop{1};
   asio::thread_pool pool{4};
   std::set<LiveConnection*> live;
