@@ -49,7 +49,7 @@ void add_server_options(CLI::App& command, ServerChoice& choice) {
       ->type_name("DIR");
 }
 
-std::optional<net::ServerAddress> find_server(const ServerChoice& choice) {
+std::optional<FoundServer> find_server(const ServerChoice& choice) {
   const fs::path data = data_folder(choice.data);
   const std::string named =
       choice.server.empty() && choice.data.empty() ? environment("SAEMILL_SERVER") : choice.server;
@@ -59,11 +59,11 @@ std::optional<net::ServerAddress> find_server(const ServerChoice& choice) {
     if (token.empty())
       fail(ErrorCode::usage, "{}: no token; set SAEMILL_TOKEN to what DATA/token of that server holds",
            named);
-    return net::ServerAddress{named, token};
+    return FoundServer{{named, token}, true};
   }
   const auto url = url_of_running(data);
   if (!url) return std::nullopt;
-  return net::ServerAddress{*url, token};
+  return FoundServer{{*url, token}, false};
 }
 
 net::ServerAddress need_server(const ServerChoice& choice) {
@@ -72,7 +72,7 @@ net::ServerAddress need_server(const ServerChoice& choice) {
     fail(ErrorCode::usage,
          "no server runs with {}; start one with `saemill serve`, or name one with --server",
          data_folder(choice.data).string());
-  return *found;
+  return found->address;
 }
 
 }  // namespace saemill

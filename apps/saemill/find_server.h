@@ -16,8 +16,13 @@ struct ServerChoice {
 
 void add_server_options(CLI::App& command, ServerChoice& choice);
 
-// Absent: none was named, and none of this user runs here. Error{usage}: one was named without a token.
-std::optional<net::ServerAddress> find_server(const ServerChoice& choice);
+struct FoundServer {
+  net::ServerAddress address;
+  bool named = false;  // by the person; else it was found in DATA
+};
+
+// Absent: none was named, and none runs with DATA. Error{usage}: one was named without a token.
+std::optional<FoundServer> find_server(const ServerChoice& choice);
 // Error{usage}, with what to do, where there is none.
 net::ServerAddress need_server(const ServerChoice& choice);
 

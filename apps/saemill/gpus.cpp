@@ -9,10 +9,9 @@
 
 #include "commands.h"
 #include "common/base/error.h"
-#include "control/select/selection.h"
+#include "device_source.h"
 #include "estimate.h"
 #include "gpus_table.h"
-#include "machine.h"
 
 namespace saemill {
 namespace {
@@ -20,8 +19,11 @@ namespace {
 constexpr double kSettleSeconds = 0.3;
 constexpr int64_t kMegabyte = 1'000'000;
 
+using Json = nlohmann::ordered_json;
+
 struct Options {
   MachineOptions machine;
+  std::string server;
   bool available = false, watch = false, json = false;
   double interval = 1;
   int64_t memory_mb = 0;
@@ -60,14 +62,14 @@ int watch(const Options& options) {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   const int stop = ::signalfd(-1, &signals, SFD_CLOEXEC);
   ensure(stop >= 0, "no signalfd");
-  Machine machine(options.machine);
+  const auto source = device_source(options.machine, options.server);
   const bool in_place = ::isatty(STDOUT_FILENO) == 1 && !options.json;
-  machine.look();  // what is measured over time is there from the second reading on
+  source->look(0);  // what is measured over time is there from the second reading on
   if (in_place) put("\x1b[2J");
   while (true) {
     pollfd polled{stop, POLLIN, 0};
     if (::poll(&polled, 1, static_cast<int>(options.interval * 1e3)) > 0) break;
-    const auto snapshot = machine.look();
+    const auto snapshot = source->look(0);
     if (in_place) put("\x1b[H");
     const auto devices = shown(*snapshot, options);
     std::string text = options.json ? devices_json(devices).dump() + "\n"
@@ -86,61 +88,71 @@ int watch(const Options& options) {
 
 int list(const Options& options) {
   if (options.watch) return watch(options);
-  Machine machine(options.machine);
-  show(*machine.look(kSettleSeconds), options);
+  show(*device_source(options.machine, options.server)->look(kSettleSeconds), options);
   return 0;
 }
 
+// "gpu:0" of index 0.
+std::string name_of(const Snapshot& snapshot, const Json& index) {
+  return short_name(snapshot.devices, snapshot.devices.at(index.get<size_t>()));
+}
+
 int recommend_devices(const Options& options) {
-  Machine machine(options.machine);
-  const auto snapshot = machine.look();
-  RecommendRequest request{.memory = options.memory_mb * kMegabyte,
-                           .count = options.count,
-                           .kind = options.kind,
-                           .mixed_models = options.mixed_models,
-                           .exclude = {}};
-  for (const std::string& id : options.exclude) {
-    const Device* device = find_device(snapshot->devices, id);
-    if (device == nullptr) fail(ErrorCode::usage, "--exclude: there is no device {}", id);
-    request.exclude.push_back(device->uuid);
+  const auto source = device_source(options.machine, options.server);
+  const Json found = source->recommend({.memory = options.memory_mb * kMegabyte,
+                                        .count = options.count,
+                                        .kind = options.kind,
+                                        .mixed_models = options.mixed_models,
+                                        .exclude = options.exclude});
+  const int code = found.contains("choices") ? 0 : 1;
+  if (options.json) return put(found.dump() + "\n"), code;
+  const auto snapshot = source->look(0);
+  if (code == 0) {
+    int rank = 0;
+    for (const Json& choice : found["choices"]) {
+      std::string names;
+      for (const Json& index : choice["gpu_ids"])
+        names += (names.empty() ? "" : ",") + name_of(*snapshot, index);
+      put(fmt::format("{}. {}\n", ++rank, names));
+      for (const Json& reason : choice["reasons"]) put(fmt::format("     {}\n", reason.get<std::string>()));
+    }
+    return code;
   }
-  const Recommendation found = recommend(*snapshot, request);
-  const int code = found.choices.empty() ? 1 : 0;
-  if (options.json) return put(to_json(found).dump() + "\n"), code;
-  for (size_t i = 0; i < found.choices.size(); ++i) {
-    std::string names;
-    for (const int index : found.choices[i].gpu_ids)
-      names += (names.empty() ? "" : ",") +
-               short_name(snapshot->devices, snapshot->devices[static_cast<size_t>(index)]);
-    put(fmt::format("{}. {}\n", i + 1, names));
-    for (const std::string& reason : found.choices[i].reasons) put(fmt::format("     {}\n", reason));
-  }
-  if (code == 0) return code;
-  std::fprintf(stderr, "saemill: %s\n", found.help.c_str());
-  for (const Rejected& one : found.rejected)
-    std::fprintf(stderr, "  %s: %s\n",
-                 short_name(snapshot->devices, snapshot->devices[static_cast<size_t>(one.gpu)]).c_str(),
-                 one.reason.message.c_str());
+  std::fprintf(stderr, "saemill: %s\n", found["detail"].get<std::string>().c_str());
+  for (const Json& one : found["rejected"])
+    std::fprintf(stderr, "  %s: %s\n", name_of(*snapshot, one["gpu"]).c_str(),
+                 one["message"].get<std::string>().c_str());
   return code;
 }
 
 int validate_devices(const Options& options) {
-  Machine machine(options.machine);
-  const auto snapshot = machine.look();
+  const auto source = device_source(options.machine, options.server);
   int64_t memory = options.memory_mb * kMegabyte;
   if (!options.config.empty())
-    memory = estimate_file(options.config, options.overrides, devices_named(*snapshot, options.ids), "")
-                 .memory_required;
-  const Validation found = validate(*snapshot, options.ids, memory);
-  const int code = found.valid() ? 0 : 1;
-  if (options.json) return put(to_json(found).dump() + "\n"), code;
-  const auto print = [](const char* kind, const Problem& problem) {
-    put(fmt::format("{} {}: {}; {}\n", kind, problem.code, problem.message, problem.fix));
+    memory =
+        estimate_file(options.config, options.overrides, devices_named(*source->look(0), options.ids), "")
+            .memory_required;
+  const Json found = source->validate(options.ids, memory);
+  const bool valid = found["valid"].get<bool>();
+  if (options.json) return put(found.dump() + "\n"), valid ? 0 : 1;
+  const auto print = [&](const char* kind, const Json& problems) {
+    for (const Json& problem : problems)
+      put(fmt::format("{} {}: {}; {}\n", kind, problem["code"].get<std::string>(),
+                      problem["message"].get<std::string>(), problem["fix"].get<std::string>()));
   };
-  for (const Problem& problem : found.errors) print("error", problem);
-  for (const Problem& problem : found.warnings) print("warning", problem);
-  if (found.valid()) put(found.warnings.empty() ? "valid\n" : "valid, with warnings\n");
-  return code;
+  print("error", found["errors"]);
+  print("warning", found["warnings"]);
+  if (valid) put(found["warnings"].empty() ? "valid\n" : "valid, with warnings\n");
+  return valid ? 0 : 1;
+}
+
+void add_server_option(CLI::App& command, Options& options) {
+  command
+      .add_option(
+          "--server", options.server,
+          "A server's address, with its token in SAEMILL_TOKEN; default: SAEMILL_SERVER, else the one that "
+          "runs with --data, else none: this command looks itself")
+      ->type_name("URL");
 }
 
 void add_list_options(CLI::App& command, Options& options) {
@@ -150,6 +162,7 @@ void add_list_options(CLI::App& command, Options& options) {
       ->check(CLI::Range(0.25, 60.0))
       ->capture_default_str();
   command.add_flag("--json", options.json, "{gpu_count, gpus[]} on one line");
+  add_server_option(command, options);
   add_machine_options(command, options.machine);
 }
 
@@ -182,6 +195,7 @@ void add_gpus(CLI::App& app, Command& chosen) {
   best->add_flag("--mixed-models", options->mixed_models, "Accept devices of several models together");
   best->add_option("--exclude", options->exclude, "Devices not to take")->type_name("ID");
   best->add_flag("--json", options->json, "One JSON object, as REST answers");
+  add_server_option(*best, *options);
   add_machine_options(*best, options->machine);
   best->callback([options, &chosen] { chosen = [options] { return recommend_devices(*options); }; });
 
@@ -201,6 +215,7 @@ void add_gpus(CLI::App& app, Command& chosen) {
       ->expected(1)
       ->take_all();
   check->add_flag("--json", options->json, "One JSON object, as REST answers");
+  add_server_option(*check, *options);
   add_machine_options(*check, options->machine);
   check->callback([options, &chosen] { chosen = [options] { return validate_devices(*options); }; });
 }

@@ -107,6 +107,13 @@ class StopSignals {
   std::thread thread_;
 };
 
+void log_event(const MachineEvent& event) {
+  const auto level = event.severity == Severity::error     ? LogLevel::error
+                     : event.severity == Severity::warning ? LogLevel::warning
+                                                           : LogLevel::info;
+  log_line(level, fmt::format("{}{}: {}", event.code, event.over ? " over" : "", event.message));
+}
+
 // Everything that one server is made of, in the order in which it depends on each other.
 class Serving {
  public:
@@ -126,7 +133,11 @@ class Serving {
         }),
         feed_(hub_, host_name()),
         recorder_(history_),
-        event_recorder_(machine_events_, [this](const MachineEvent& event) { feed_.told(event); }),
+        event_recorder_(machine_events_,
+                        [this](const MachineEvent& event) {
+                          log_event(event);
+                          feed_.told(event);
+                        }),
         monitor_({.period = options.period,
                   .cpu_slots = options.machine.cpu_slots,
                   .data = data.folder(),

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <ctime>
+#include <optional>
 #include <string>
 
 namespace saemill {
@@ -28,6 +29,21 @@ inline std::string utc_time(double epoch) {
   gmtime_r(&seconds, &utc);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1,
                      utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms % 1000);
+}
+
+// Epoch seconds of "2026-01-31T12:34:56Z", with or without a fraction. Absent: it is something else.
+inline std::optional<double> parse_utc_time(const std::string& text) {
+  std::tm utc{};
+  const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &utc);
+  if (rest == nullptr) return std::nullopt;
+  double fraction = 0;
+  if (*rest == '.') {
+    double unit = 0.1;
+    if (*++rest < '0' || *rest > '9') return std::nullopt;
+    for (; *rest >= '0' && *rest <= '9'; ++rest, unit /= 10) fraction += unit * (*rest - '0');
+  }
+  if (rest[0] != 'Z' || rest[1] != '\0') return std::nullopt;
+  return static_cast<double>(::timegm(&utc)) + fraction;
 }
 
 inline std::string utc_now() {

@@ -47,16 +47,7 @@ Json parse_body(const HttpRequest& request) {
   if (type != "application/json")
     throw Problem(415, "unsupported_media_type",
                   fmt::format("Content-Type is \"{}\"; accepted: application/json", type.substr(0, 100)));
-  try {
-    int depth = 0;
-    return Json::parse(request.body, [&](int level, Json::parse_event_t, Json&) {
-      depth = std::max(depth, level);
-      if (depth > 32) throw Problem(400, "invalid_json", "the body is nested deeper than 32 levels");
-      return true;
-    });
-  } catch (const Json::exception& error) {
-    throw Problem(400, "invalid_json", fmt::format("the body is no JSON: {}", error.what()));
-  }
+  return parse_json(request.body);
 }
 
 Fields accepted_query(const Route& route, Fields query) {

@@ -3,6 +3,8 @@
 #include <boost/url/pct_string_view.hpp>
 #include <boost/url/src.hpp>  // here and nowhere else: its library is then not needed
 
+#include "control/api/problem.h"
+
 namespace saemill::api {
 namespace {
 
@@ -56,6 +58,24 @@ std::optional<Target> parse_target(std::string_view target) {
   if (!parse_path(target.substr(0, question), parsed)) return std::nullopt;
   if (!parse_query(target.substr(std::min(question + 1, target.size())), parsed)) return std::nullopt;
   return parsed;
+}
+
+Json parse_json(std::string_view text) {
+  constexpr int kDeepest = 32;
+  constexpr int kMostMembers = 1000;
+  int members = 0;
+  const auto limit = [&](int level, Json::parse_event_t event, Json&) {
+    if (level > kDeepest)
+      throw Problem(400, "invalid_json", fmt::format("the body is nested deeper than {} levels", kDeepest));
+    if (event == Json::parse_event_t::key && ++members > kMostMembers)
+      throw Problem(400, "invalid_json", fmt::format("the body has more than {} members", kMostMembers));
+    return true;
+  };
+  try {
+    return Json::parse(text, limit);
+  } catch (const Json::exception& error) {
+    throw Problem(400, "invalid_json", fmt::format("the body is no JSON: {}", error.what()));
+  }
 }
 
 HttpResponse json_response(const Json& json, int status) {

@@ -38,6 +38,10 @@ struct Target {
 };
 std::optional<Target> parse_target(std::string_view target);
 
+// Of what anybody may send. Problem 400 invalid_json: no JSON, nested deeper than 32 levels (dump() and
+// copies recurse), or with more than 1000 members (an ordered object compares each with all before it).
+Json parse_json(std::string_view text);
+
 HttpResponse json_response(const Json& json, int status = 200);
 
 }  // namespace saemill::api

@@ -73,6 +73,20 @@ TEST(Body, MembersAreKnownAndTyped) {
   EXPECT_THROW(Members({{"n", 18446744073709551615ULL}}, {"n"}).integer("n", 0, INT64_MAX), Problem);
 }
 
+TEST(Body, WhatCostsMoreThanItsSizeIsRefused) {
+  EXPECT_EQ(parse_json(R"({"a":[1]})").dump(), R"({"a":[1]})");
+  std::string members = "{";
+  for (int i = 0; i < 1001; ++i) members += fmt::format("{}\"{}\":1", i == 0 ? "" : ",", i);
+  for (const std::string& text : {std::string(10000, '['), members + "}", std::string("{"), std::string()}) {
+    try {
+      parse_json(text);
+      ADD_FAILURE() << text.substr(0, 20);
+    } catch (const Problem& problem) {
+      EXPECT_EQ(problem.code(), "invalid_json");
+    }
+  }
+}
+
 TEST(Cookie, IsFoundAmongOthers) {
   EXPECT_EQ(session_in("saemill_session=abc"), "abc");
   EXPECT_EQ(session_in("a=1; saemill_session=abc; b=2"), "abc");

@@ -17,6 +17,10 @@ struct Hub::Channel {
     int64_t seen = 0;
   };
   std::vector<Listener> listeners;
+
+  void remove(const std::shared_ptr<Subscriber>& subscriber) {
+    std::erase_if(listeners, [&](const Listener& one) { return one.subscriber == subscriber; });
+  }
 };
 
 namespace {
@@ -108,16 +112,16 @@ Hub::Subscribed Hub::subscribe(const std::shared_ptr<Subscriber>& subscriber, co
 void Hub::unsubscribe(const std::shared_ptr<Subscriber>& subscriber, const std::string& channel) {
   const std::lock_guard lock(mutex_);
   const auto found = channels_.find(channel);
-  if (found == channels_.end()) return;
-  std::erase_if(found->second->listeners,
-                [&](const Channel::Listener& one) { return one.subscriber == subscriber; });
+  if (found != channels_.end()) found->second->remove(subscriber);
+  // Of a channel that was closed, and perhaps opened again, events may still be on their way.
+  for (const auto& [at, message] : outgoing_)
+    if (at->name == channel) at->remove(subscriber);
 }
 
 void Hub::leave(const std::shared_ptr<Subscriber>& subscriber) {
   const std::lock_guard lock(mutex_);
-  for (auto& [name, channel] : channels_)
-    std::erase_if(channel->listeners,
-                  [&](const Channel::Listener& one) { return one.subscriber == subscriber; });
+  for (auto& [name, channel] : channels_) channel->remove(subscriber);
+  for (const auto& [channel, message] : outgoing_) channel->remove(subscriber);
 }
 
 void Hub::distribute() {

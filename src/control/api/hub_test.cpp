@@ -91,6 +91,18 @@ TEST_F(HubTest, WhoLeavesHearsNothingMore) {
   EXPECT_EQ(listener_->got.size(), 1u);
 }
 
+TEST_F(HubTest, AChannelThatIsOpenedAgainBringsNothingOfTheOldOne) {
+  hub_.open("a");
+  hub_.subscribe(listener_, "a", std::nullopt);
+  hub_.publish("a", "x", 1);
+  hub_.close("a");
+  hub_.open("a", 10);
+  hub_.subscribe(listener_, "a", std::nullopt);
+  hub_.publish("a", "x", 2);
+  hub_.distribute();
+  EXPECT_EQ(listener_->seqs(), (std::vector<int64_t>{11}));
+}
+
 TEST_F(HubTest, PublishersOfManyThreadsLoseNothing) {
   hub_.open("a");
   std::atomic<bool> woken = false;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "control/api/problem.h"
+
 namespace saemill::api {
 namespace {
 
@@ -33,7 +35,12 @@ void LiveClient::hello(const ServerInfo& info) {
 }
 
 void LiveClient::receive(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  Json json;
+  try {
+    json = parse_json(text);
+  } catch (const Problem&) {
+    // null, and told below
+  }
   if (!json.is_object())
     return refuse("invalid_message", fmt::format("no JSON object; accepted: {}", kAccepted));
   const std::string op = text_of(json, "op"), channel = text_of(json, "channel");

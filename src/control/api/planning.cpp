@@ -195,15 +195,7 @@ HttpResponse validate_devices(Services& services, const Request& request) {
   const auto snapshot = snapshot_of(services);  // after the worker, which may take its time
   if (asked)
     memory = estimate_asked(*asked, estimate_devices(*snapshot, ids, services.gpu_constants)).memory_required;
-  Json json = saemill::to_json(validate(*snapshot, ids, memory));
-  Json indices = Json::array(), uuids = Json::array();
-  for (const std::string& id : ids) {
-    const Device* device = find_device(snapshot->devices, id);
-    if (device == nullptr || std::find(uuids.begin(), uuids.end(), device->uuid) != uuids.end()) continue;
-    indices.push_back(device->index), uuids.push_back(device->uuid);
-  }
-  json["gpu_ids"] = std::move(indices), json["device_uuids"] = std::move(uuids);
-  return json_response(json);
+  return json_response(saemill::to_json(validate(*snapshot, ids, memory)));
 }
 
 HttpResponse estimate_training(Services& services, const Request& request) {

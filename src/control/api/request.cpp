@@ -60,9 +60,10 @@ Members::Members(const Json& body, std::vector<std::string> known, std::string p
     throw Problem(422, "invalid_request",
                   fmt::format("{} is {}; accepted: an object with the members {}",
                               pointer_.empty() ? "the body" : pointer_, body.type_name(), join(known)));
+  constexpr size_t kMostErrors = 20;
   std::vector<FieldError> errors;
   for (const auto& [key, value] : body.items())
-    if (std::find(known.begin(), known.end(), key) == known.end())
+    if (errors.size() < kMostErrors && std::find(known.begin(), known.end(), key) == known.end())
       errors.push_back({pointer_ + "/" + key, "unknown_member",
                         fmt::format("there is no member \"{}\"; accepted: {}", key, join(known)), nullptr,
                         known});

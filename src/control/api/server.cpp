@@ -5,6 +5,11 @@
 #include "control/api/prometheus.h"
 
 namespace saemill::api {
+namespace {
+
+constexpr double kStaleSeconds = 130;  // two of the longest sampling periods
+
+}  // namespace
 
 std::shared_ptr<const Snapshot> snapshot_of(const Services& services) {
   auto snapshot = services.snapshot();
@@ -18,7 +23,8 @@ std::shared_ptr<const Snapshot> snapshot_of(const Services& services) {
 HttpResponse get_healthz(Services& services, const Request&) {
   const auto snapshot = services.snapshot();
   // The leases may still be read where nothing can be written, as on a full disk.
-  const bool well = snapshot && snapshot->store_problem.empty() && services.recorder().error.empty() &&
+  const bool fresh = snapshot && epoch_seconds() - snapshot->epoch < kStaleSeconds;
+  const bool well = fresh && snapshot->store_problem.empty() && services.recorder().error.empty() &&
                     services.event_recorder().error.empty();
   return json_response({{"status", well ? "ok" : "degraded"}});
 }

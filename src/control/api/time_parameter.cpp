@@ -1,8 +1,9 @@
 #include "control/api/time_parameter.h"
 
 #include <charconv>
-#include <ctime>
+#include <cmath>
 
+#include "common/base/clock.h"
 #include "control/api/problem.h"
 
 namespace saemill::api {
@@ -17,27 +18,14 @@ std::optional<int64_t> epoch(const std::string& text) {
   return static_cast<int64_t>(value);
 }
 
-std::optional<int64_t> rfc3339(const std::string& text) {
-  std::tm time{};
-  const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &time);
-  if (rest == nullptr) return std::nullopt;
-  if (*rest == '.') {
-    const char* digits = ++rest;
-    while (*rest >= '0' && *rest <= '9') ++rest;
-    if (rest == digits) return std::nullopt;
-  }
-  if (std::string(rest) != "Z") return std::nullopt;
-  const int64_t seconds = ::timegm(&time);
-  return seconds < 0 ? std::nullopt : std::optional(seconds);
-}
-
 }  // namespace
 
 int64_t time_parameter(const Request& request, const std::string& name, int64_t otherwise) {
   const auto text = request.text(name);
   if (!text) return otherwise;
   if (const auto seconds = epoch(*text)) return *seconds;
-  if (const auto seconds = rfc3339(*text)) return *seconds;
+  if (const auto seconds = parse_utc_time(*text); seconds && *seconds >= 0)
+    return static_cast<int64_t>(std::floor(*seconds));
   const char* accepted = "epoch seconds, or RFC 3339 UTC (2026-01-31T12:34:56Z)";
   const std::string message =
       fmt::format("the parameter {} is \"{}\"; accepted: {}", name, text->substr(0, 100), accepted);

@@ -78,6 +78,8 @@ struct Device {
 };
 
 nlohmann::ordered_json to_json(const Device& device);
+// What to_json() wrote, for those who ask a server. Error{retry}: it is no device.
+Device device_from_json(const nlohmann::ordered_json& json);
 
 // "gpu:0" for a GPU or MIG instance and "cpu:1" for a CPU slot: its place among its kind, as the command line
 // names it.

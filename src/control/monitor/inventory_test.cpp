@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "common/base/clock.h"
+#include "common/base/error.h"
 #include "common/base/proc.h"
 #include "control/monitor/cpu_slots.h"
 #include "control/monitor/health.h"
@@ -156,6 +157,30 @@ TEST(Devices, AreFoundByIndexNameAndUuid) {
   topology.set("b", "a", {.nvlinks = 2, .level = 10});
   EXPECT_EQ(topology.between("a", "b").nvlinks, 2);
   EXPECT_EQ(topology.between("a", "c").level, 50);
+}
+
+TEST(Devices, AreReadBackAsTheyWereWritten) {
+  Device full;
+  full.index = 3, full.uuid = "GPU-1", full.kind = DeviceKind::mig, full.name = "NVIDIA H200 MIG";
+  full.pci_bus_id = "0000:01:00.0", full.parent_uuid = "GPU-0";
+  full.memory_total = 100, full.memory_used = 60, full.memory_free = 30, full.memory_reserved = 10;
+  full.utilization = 1.5, full.memory_utilization = 2.5, full.temperature = 3, full.power_draw = 4;
+  full.power_limit = 5, full.energy = 6, full.fan_speed = 7, full.clock_sm = 8, full.clock_memory = 9;
+  full.throttle = std::vector<std::string>{"hw_slowdown"};
+  full.pcie = {1, 2}, full.nvlink = {3, std::nullopt};
+  full.ecc = {1, 2, 3, 4, true, false};
+  full.last_xid = 79, full.compute_mode = "default", full.persistence_mode = true;
+  full.health.reasons = {{"xid", "fell off the bus"}};
+  full.processes = {{7, "compute", "alice", "python", 5, "t-1"}, {8, "mps", {}, {}, {}, {}}};
+  full.availability = Availability::unhealthy, full.reason = {"xid", "fell off the bus"};
+  full.current_job = "t-1", full.current_job_type = "training";
+  full.sampled_at = 1'700'000'000.25, full.age_ms = 12;
+  for (const Device& device : {full, Device{}})
+    EXPECT_EQ(to_json(device_from_json(to_json(device))).dump(), to_json(device).dump());
+  EXPECT_THROW(device_from_json({{"index", 1}}), Error);
+  auto newer = to_json(full);
+  newer["availability"] = "asleep";
+  EXPECT_THROW(device_from_json(newer), Error);
 }
 
 TEST(Health, ApplicationErrorsLeaveAGpuWell) {

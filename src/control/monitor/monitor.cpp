@@ -26,6 +26,7 @@ Monitor::Monitor(MonitorOptions options)
       host_reader_(options_.data) {
   if (!(options_.period >= 0.25 && options_.period <= 60))
     fail(ErrorCode::usage, "the sampling period is {} s; accepted: 0.25 to 60", options_.period);
+  if (options_.leases != nullptr) leases_ = std::make_unique<LeaseReader>(*options_.leases);
   started_ = monotonic_seconds();
 }
 
@@ -52,9 +53,7 @@ void Monitor::stop() {
 void Monitor::loop() {
   double next = monotonic_seconds();
   while (true) {
-    // A driver that hangs is waited for once, then only asked.
-    const bool hangs = session_.status().state == nvml::SessionStatus::State::hanging;
-    const auto snapshot = sample(hangs ? 0 : std::min(0.5, options_.period));
+    const auto snapshot = sample(std::min(0.5, options_.period), /*periodic=*/true);
     if (on_snapshot_) on_snapshot_(snapshot);
     next = std::max(next + options_.period, monotonic_seconds());
     std::unique_lock lock(mutex_);
@@ -64,25 +63,14 @@ void Monitor::loop() {
   }
 }
 
-void Monitor::read_leases(InventoryInput& input, Snapshot& snapshot) {
-  if (options_.leases == nullptr) return;
-  try {
-    last_leases_.leases = options_.leases->active();
-    last_used_.clear();
-    for (const auto& [uuid, time] : options_.leases->last_used()) last_used_[uuid] = time;
-  } catch (const std::exception& error) {
-    snapshot.store_problem = error.what();  // what was known stays: a lease does not end because we are blind
-  }
-  input.leases = last_leases_.leases;
-  snapshot.last_used = last_used_;
-}
-
-std::shared_ptr<const Snapshot> Monitor::sample(double driver_timeout) {
+std::shared_ptr<const Snapshot> Monitor::sample(double patience, bool periodic) {
   const std::lock_guard one(sample_mutex_);
   const double begin = monotonic_seconds();
   auto snapshot = std::make_shared<Snapshot>();
   InventoryInput input;
-  input.gpus = session_.read_now(driver_timeout);
+  // A driver that hangs is waited for once, then only asked.
+  const bool hangs = periodic && session_.status().state == nvml::SessionStatus::State::hanging;
+  input.gpus = session_.read_now(hangs ? 0 : patience);
   input.now = monotonic_seconds();
   input.epoch = epoch_seconds();
   input.host = host_;
@@ -95,7 +83,12 @@ std::shared_ptr<const Snapshot> Monitor::sample(double driver_timeout) {
     cpu_slots_ = std::make_unique<CpuSlots>(slots);
   }
   if (cpu_slots_) input.cpu_slots = cpu_slots_->read(snapshot->host, input.now, input.epoch);
-  read_leases(input, *snapshot);
+  if (leases_) {
+    auto known = leases_->read_now(patience);
+    input.leases = std::move(known.leases);
+    snapshot->last_used = std::move(known.last_used);
+    snapshot->store_problem = std::move(known.problem);
+  }
   snapshot->devices = build_inventory(input);
   using State = nvml::SessionStatus::State;
   snapshot->driver = {.state = nvml::to_string(input.gpus.state),
@@ -128,7 +121,7 @@ std::shared_ptr<const Snapshot> Monitor::latest() const {
 }
 
 std::shared_ptr<const Snapshot> Monitor::sample_now(double timeout) {
-  return sample(timeout);
+  return sample(timeout, /*periodic=*/false);
 }
 
 MonitorCost Monitor::cost() const {

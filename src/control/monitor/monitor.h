@@ -11,6 +11,7 @@
 
 #include "control/monitor/cpu_slots.h"
 #include "control/monitor/inventory.h"
+#include "control/monitor/lease_reader.h"
 #include "control/monitor/recorder.h"
 
 namespace saemill {
@@ -51,8 +52,8 @@ class Monitor {
   nvml::SessionStatus driver() const { return session_.status(); }
 
  private:
-  std::shared_ptr<const Snapshot> sample(double driver_timeout);
-  void read_leases(InventoryInput& input, Snapshot& snapshot);
+  // `patience`: seconds for each of driver and store.
+  std::shared_ptr<const Snapshot> sample(double patience, bool periodic);
   void loop();
 
   MonitorOptions options_;
@@ -64,8 +65,7 @@ class Monitor {
   HostReader host_reader_;
   std::unique_ptr<CpuSlots> cpu_slots_;
   std::shared_ptr<const nvml::Reading> events_seen_;
-  InventoryInput last_leases_;
-  std::map<std::string, int64_t> last_used_;
+  std::unique_ptr<LeaseReader> leases_;  // null: no store
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

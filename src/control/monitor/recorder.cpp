@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 
 namespace saemill {
 namespace {
@@ -95,6 +96,10 @@ void Recorder::write() {
       error = failure.what();
     }
     const std::lock_guard lock(mutex_);
+    if (status_.error.empty() && !error.empty())
+      log_line(LogLevel::warning, "the history of the devices waits for the store: " + error);
+    if (!status_.error.empty() && error.empty())
+      log_line(LogLevel::info, "the history of the devices is stored again");
     status_.error = error;
     if (error.empty()) continue;
     waiting_.insert(waiting_.begin(), batch.begin(), batch.end());

@@ -26,8 +26,7 @@ std::optional<Problem> check_origin(const Head& head) {
   if (safe && !head.websocket) return std::nullopt;
   if (head.origin.empty()) {
     // Programs send none; a browser always does, and a cookie is what a browser has.
-    if (api::session_in(head.cookie).empty() || head.authorization.starts_with("Bearer "))
-      return std::nullopt;
+    if (api::session_in(head.cookie).empty() || bearer_token(head.authorization)) return std::nullopt;
     return Problem(403, "forbidden_origin", "a request with a cookie needs an Origin");
   }
   if (same_origin(head.origin, head.host)) return std::nullopt;
@@ -49,8 +48,8 @@ std::optional<Problem> check_fetch_site(const Head& head, Route::Access access) 
 std::optional<Problem> check_identity(const Head& head, Route::Access access, const api::Auth& auth) {
   if (access == Route::Access::open) return std::nullopt;
   Problem refusal(401, "unauthorized", "");
-  if (head.authorization.starts_with("Bearer ")) {
-    if (auth.token_matches(head.authorization.substr(7))) return std::nullopt;
+  if (const auto token = bearer_token(head.authorization)) {
+    if (auth.token_matches(*token)) return std::nullopt;
     refusal = Problem(401, "unauthorized", "the token is wrong; it is in DATA/token");
   } else if (const std::string session = api::session_in(head.cookie); session.empty()) {
     refusal =
@@ -68,6 +67,12 @@ std::optional<Problem> check_identity(const Head& head, Route::Access access, co
 }
 
 }  // namespace
+
+std::optional<std::string> bearer_token(const std::string& authorization) {
+  constexpr size_t kScheme = 7;
+  if (lower(authorization.substr(0, kScheme)) != "bearer ") return std::nullopt;
+  return authorization.substr(kScheme);
+}
 
 bool same_origin(const std::string& origin, const std::string& host) {
   const std::string asked = lower(origin), own = lower(host);

@@ -31,6 +31,9 @@ struct GuardRules {
 std::optional<api::Problem> guard(const GuardRules& rules, const Head& head, api::Route::Access access,
                                   const api::Auth& auth);
 
+// The token of "Bearer TOKEN" (the scheme in any case). Absent: it is something else.
+std::optional<std::string> bearer_token(const std::string& authorization);
+
 // "http://example:80" is true for "example:80".
 bool same_origin(const std::string& origin, const std::string& host);
 bool host_allowed(const GuardRules& rules, const std::string& host);

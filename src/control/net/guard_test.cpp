@@ -81,6 +81,9 @@ TEST_F(GuardTest, TokenOrSession) {
   EXPECT_EQ(verdict(by_browser("DELETE")), "");
   EXPECT_EQ(verdict(by_browser("POST"), Access::token), "401 unauthorized");
   EXPECT_EQ(verdict(by_token("POST"), Access::token), "");
+  Head small = head();
+  small.authorization = "bearer the-token";
+  EXPECT_EQ(verdict(small), "");
   Head wrong = by_browser();
   wrong.authorization = "Bearer guess";  // a wrong token is wrong, whatever the cookie says
   EXPECT_EQ(verdict(wrong), "401 unauthorized");

@@ -81,6 +81,12 @@ std::string peer_of(const Connection& connection, const Request& request) {
   return chain.empty() ? connection.peer : chain.substr(0, 64);
 }
 
+// Of somebody whom the guard let in.
+std::string identity_of(const Request& request) {
+  return bearer_token(text_of(request, "Authorization")) ? "token"
+                                                         : api::session_in(text_of(request, "Cookie"));
+}
+
 void add_headers(http::response<http::string_body>& message, const HttpResponse& answer, bool secure) {
   if (!answer.content_type.empty()) message.set(http::field::content_type, answer.content_type);
   for (const auto& [name, value] : answer.headers)
@@ -184,7 +190,7 @@ bool is_refusal(int status) {
 asio::awaitable<void> serve_request(Connection& connection, Parser& parser,
                                     const api::Disposition& disposition) {
   error_code error;
-  if (text_of(parser.get(), "Expect") == "100-continue") {
+  if (beast::iequals(parser.get()["Expect"], "100-continue")) {
     const std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
     co_await asio::async_write(connection.stream, asio::buffer(go_on),
                                asio::redirect_error(asio::use_awaitable, error));
@@ -215,15 +221,18 @@ std::optional<Problem> check_head(Connection& connection, const Parser& parser,
                                   const api::Disposition& disposition) {
   Shared& shared = connection.shared;
   const Request& request = parser.get();
-  if (!shared.requests_of_peer.allow(peer_of(connection, request), monotonic_seconds())) {
+  auto refusal = check_ambiguity(request);
+  if (!refusal) refusal = guard(shared.rules, head_of(request), disposition.access, *shared.services.auth);
+  // Whoever is known has a share of their own: strangers on the same address cannot use it up.
+  const bool known = !refusal && disposition.access != api::Route::Access::open;
+  RateLimit& limit = known ? shared.requests_of_known : shared.requests_of_peer;
+  if (!limit.allow(known ? identity_of(request) : peer_of(connection, request), monotonic_seconds())) {
     Problem problem(429, "too_many_requests",
                     fmt::format("more than {} requests a second", shared.options.limits.requests.per_second));
     problem.headers.emplace_back("Retry-After", "1");
     return problem;
   }
-  if (auto problem = check_ambiguity(request)) return problem;
-  if (auto problem = guard(shared.rules, head_of(request), disposition.access, *shared.services.auth))
-    return problem;
+  if (refusal) return refusal;
   if (parser.content_length().value_or(0) > api::kMaxBody)
     return Problem(
         413, "too_large",
@@ -242,7 +251,7 @@ asio::awaitable<bool> upgrade(Connection& connection, Parser& parser) {
   }
   http::request<http::empty_body> head;
   head.base() = request.base();
-  const bool by_token = text_of(request, "Authorization").starts_with("Bearer ");
+  const bool by_token = bearer_token(text_of(request, "Authorization")).has_value();
   std::string session = by_token ? "" : api::session_in(text_of(request, "Cookie"));
   std::string peer = peer_of(connection, request);
   connection.keep_alive = false;

@@ -102,7 +102,9 @@ Server::Server(ServerOptions options, api::Services& services)
   const auto endpoint = impl_->acceptor.local_endpoint();
   impl_->url = fmt::format("http://{}:{}", bracketed(endpoint.address()), endpoint.port());
   shared.rules.hosts = {"localhost", "127.0.0.1", "[::1]"};
-  if (!endpoint.address().is_unspecified()) shared.rules.hosts.push_back(bracketed(endpoint.address()));
+  const bool another =
+      !endpoint.address().is_unspecified() && !host_allowed(shared.rules, bracketed(endpoint.address()));
+  if (another) shared.rules.hosts.push_back(bracketed(endpoint.address()));
   shared.rules.hosts.insert(shared.rules.hosts.end(), shared.options.hosts.begin(),
                             shared.options.hosts.end());
 }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "common/base/clock.h"
 #include "control/api/dispatch.h"
 #include "control/net/client.h"
 #include "tests/raw_http.h"
@@ -34,6 +35,7 @@ class ServerTest : public ::testing::Test {
     services_.info = {.server_id = "server", .boot = "boot", .version = "1", .host = "h", .database = "d"};
     services_.snapshot = [] {
       auto snapshot = std::make_shared<Snapshot>();
+      snapshot->epoch = epoch_seconds();
       Device device;
       device.uuid = "GPU-1", device.name = "Test";
       snapshot->devices.push_back(device);
@@ -246,6 +248,19 @@ TEST_F(ServerTest, TooManyRequestsAreToldSo) {
   const auto refused = RawConnection(port()).ask(get("/healthz"));
   EXPECT_EQ(refused.status, 429);
   EXPECT_NE(refused.head.find("Retry-After: 1"), std::string::npos);
+}
+
+TEST_F(ServerTest, StrangersCannotUseUpWhatOthersMayAsk) {
+  start({.requests = {.per_second = 0.001, .burst = 3}});
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(RawConnection(port()).ask(get("/api/v1/server", "")).status, 401);
+  EXPECT_EQ(RawConnection(port()).ask(get("/api/v1/server", "")).status, 429);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(RawConnection(port()).ask(get("/api/v1/server")).status, 200);
+  EXPECT_EQ(RawConnection(port()).ask(get("/api/v1/server")).status, 429);
+  const auto session = auth_->open_session();
+  EXPECT_EQ(RawConnection(port())
+                .ask(get("/api/v1/server", "Cookie: saemill_session=" + session.secret + "\r\n"))
+                .status,
+            200);
 }
 
 TEST_F(ServerTest, AFloodOfMessagesIsClosed) {

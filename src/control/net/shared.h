@@ -29,13 +29,16 @@ class LiveConnection {
 
 struct Shared {
   Shared(ServerOptions given, api::Services& its_services)
-      : options(std::move(given)), services(its_services), requests_of_peer(options.limits.requests) {}
+      : options(std::move(given)),
+        services(its_services),
+        requests_of_peer(options.limits.requests),
+        requests_of_known(options.limits.requests) {}
 
   ServerOptions options;
   api::Services& services;
   GuardRules rules;
-  RateLimit requests_of_peer;
-  RateLimit logged_refusals{{20, 1000}};  // strangers must not fill the disk
+  RateLimit requests_of_peer, requests_of_known;  // by address; by token or session
+  RateLimit logged_refusals{{20, 1000}};          // strangers must not fill the disk
   int64_t unlogged_refusals = 0;
   asio::io_context loop{1};
   asio::thread_pool pool{4};

@@ -102,6 +102,8 @@ class WebSocket : public LiveConnection, public std::enable_shared_from_this<Web
       co_await stream_.async_read(buffer, asio::redirect_error(asio::use_awaitable, error));
       if (error) break;
       if (!messages_.allow("", monotonic_seconds())) {
+        if (close_code_ == 0)
+          log_refusal(shared_, peer_, "GET", "/ws", 1008, "too_many_messages", "a flood of messages");
         close(1008);
       } else if (close_code_ == 0) {
         client_->receive({static_cast<const char*>(buffer.data().data()), buffer.size()});

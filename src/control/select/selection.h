@@ -68,6 +68,8 @@ struct Problem {
 
 struct Validation {
   std::vector<Problem> errors, warnings;
+  std::vector<int> gpu_ids;  // of the named devices that exist, once each, as they were named
+  std::vector<std::string> device_uuids;
   bool valid() const { return errors.empty(); }
 };
 

@@ -143,6 +143,7 @@ Validation validate(const Snapshot& snapshot, const std::vector<std::string>& id
                               "accepted: " + range});
     } else if (++named[device->uuid] == 1) {
       chosen.push_back({id, device});
+      found.gpu_ids.push_back(device->index), found.device_uuids.push_back(device->uuid);
     }
   }
   if (ids.empty())
@@ -162,7 +163,9 @@ Validation validate(const Snapshot& snapshot, const std::vector<std::string>& id
 nlohmann::ordered_json to_json(const Validation& validation) {
   return {{"valid", validation.valid()},
           {"errors", problems_json(validation.errors)},
-          {"warnings", problems_json(validation.warnings)}};
+          {"warnings", problems_json(validation.warnings)},
+          {"gpu_ids", validation.gpu_ids},
+          {"device_uuids", validation.device_uuids}};
 }
 
 }  // namespace saemill
