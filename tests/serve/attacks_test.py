@@ -149,10 +149,11 @@ class Attacks(serving.ServingTest):
 
     def test_h_identities(self):
         token = self.server.token
+        cookie = "saemill_session_" + (self.server.data / "server_id").read_text()[:8]
         wrong = [[], ["Authorization: Bearer"], ["Authorization: Bearer "], [f"Authorization: Bearer {token[:-1]}"],
                  [f"Authorization: Bearer {token}x"], [f"Authorization: Bearer {token.swapcase()}"], [f"Authorization: Basic {token}"],
-                 [f"Authorization: {token}"], ["Authorization: Bearer " + "a" * 5000], ["Cookie: saemill_session="],
-                 ["Cookie: saemill_session=a"], [f"Cookie: saemill_session={token}"], [f"Cookie: token={token}"], [f"X-Token: {token}"]]
+                 [f"Authorization: {token}"], ["Authorization: Bearer " + "a" * 5000], [f"Cookie: {cookie}="],
+                 [f"Cookie: {cookie}=a"], [f"Cookie: {cookie}={token}"], [f"Cookie: token={token}"], [f"X-Token: {token}"]]
         for headers in wrong:
             for target in (DEVICES, "/metrics", "/api/v1/nowhere"):
                 self.attack(str(headers)[:30] + target, request("GET", target, headers), 401, "unauthorized", 1, [("WWW-Authenticate", "Bearer")])

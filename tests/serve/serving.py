@@ -169,7 +169,7 @@ class Server:
         return code
 
     def sign_in(self):
-        """A browser's cookie: "saemill_session=..."."""
+        """A browser's cookie: "saemill_session_...=..."."""
         return self.cookie_of(self.ask("GET", "/login?code=" + self.new_code(), token=""))
 
     def cookie_of(self, answer):

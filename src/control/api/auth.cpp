@@ -2,6 +2,7 @@
 
 #include "common/base/clock.h"
 #include "control/api/secret.h"
+#include "control/api/session_cookie.h"
 
 namespace saemill::api {
 namespace {
@@ -15,8 +16,19 @@ int64_t now() {
 }  // namespace
 
 Auth::Auth(std::string token, std::string server_id, Sessions& store)
-    : token_digest_(sha256_hex(token)), server_id_(std::move(server_id)), store_(store) {
+    : token_digest_(sha256_hex(token)),
+      server_id_(std::move(server_id)),
+      cookie_(session_cookie_name(server_id_)),
+      store_(store) {
   for (const SessionRow& row : store_.live(server_id_, now())) sessions_[row.digest] = row.expires_at;
+}
+
+std::string Auth::session_in(std::string_view cookie_header) const {
+  return cookie_in(cookie_header, cookie_);
+}
+
+std::string Auth::set_cookie(const std::string& secret, int64_t seconds) const {
+  return api::set_cookie(cookie_, secret, seconds);
 }
 
 // Digests are compared: their lengths tell nothing of the token's.

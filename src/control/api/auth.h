@@ -26,6 +26,10 @@ class Auth {
  public:
   Auth(std::string token, std::string server_id, Sessions& store);
 
+  // The session's secret in a Cookie header, valid or not; empty: none.
+  std::string session_in(std::string_view cookie_header) const;
+  std::string set_cookie(const std::string& secret, int64_t seconds) const;  // a value for Set-Cookie
+
   bool token_matches(std::string_view token) const;  // in time that does not depend on where they differ
 
   std::string new_code();  // redeems once, within kCodeSeconds
@@ -35,7 +39,7 @@ class Auth {
   std::optional<int64_t> session_expiry(std::string_view secret) const;  // absent: there is no such session
 
  private:
-  std::string token_digest_, server_id_;
+  std::string token_digest_, server_id_, cookie_;
   Sessions& store_;
   mutable std::mutex mutex_;
   std::map<std::string, int64_t> codes_;     // digest -> expires_at

@@ -1,5 +1,6 @@
 #include "control/api/http.h"
 
+#include <algorithm>
 #include <boost/url/pct_string_view.hpp>
 #include <boost/url/src.hpp>  // here and nowhere else: its library is then not needed
 
@@ -8,12 +9,23 @@
 namespace saemill::api {
 namespace {
 
-// Absent: a bad escape, or a NUL.
+// PostgreSQL, unlike SQLite, takes no other text.
+bool is_utf8(const std::string& text) {
+  const auto ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+  if (std::all_of(text.begin(), text.end(), ascii)) return true;
+  try {
+    return !Json(text).dump().empty();
+  } catch (const Json::type_error&) {
+    return false;
+  }
+}
+
+// Absent: a bad escape, a NUL, or no UTF-8.
 std::optional<std::string> decode(std::string_view text) {
   const auto view = boost::urls::make_pct_string_view(text);
   if (!view) return std::nullopt;
   std::string decoded = view->decode();
-  if (decoded.find('\0') != std::string::npos) return std::nullopt;
+  if (decoded.find('\0') != std::string::npos || !is_utf8(decoded)) return std::nullopt;
   return decoded;
 }
 

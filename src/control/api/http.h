@@ -30,7 +30,8 @@ struct HttpResponse {
   Fields headers;  // besides Content-Type and Content-Length
 };
 
-// Percent-decoded. Absent: a bad escape, a NUL, a segment "." or "..", an empty segment other than the last.
+// Percent-decoded. Absent: a bad escape, a NUL, what is no UTF-8, a segment "." or "..", an empty segment
+// other than the last.
 struct Target {
   std::string path;  // "/api/v1/system/gpus/0", decoded
   std::vector<std::string> segments;

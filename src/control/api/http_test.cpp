@@ -17,11 +17,13 @@ TEST(Target, Decoded) {
   EXPECT_EQ(target->query, (Fields{{"from", "1"}, {"fields", "a,b"}, {"x", "a b"}, {"empty", ""}}));
   EXPECT_EQ(parse_target("/")->segments.size(), 0u);
   EXPECT_EQ(parse_target("/a/")->path, "/a/");
+  EXPECT_EQ(parse_target("/%c3%a4")->path, "/\u00e4");
 }
 
 TEST(Target, Refused) {
-  for (const char* text : {"", "*", "a", "http://host/a", "/..", "/a/../b", "/a/%2e%2e/b", "/a/./b", "/a//b",
-                           "//a", "/a%2fb", "/a%00", "/%", "/%z1", "/a?x=%", "/a?x=%00", "/a#b"})
+  for (const char* text :
+       {"", "*", "a", "http://host/a", "/..", "/a/../b", "/a/%2e%2e/b", "/a/./b", "/a//b", "//a", "/a%2fb",
+        "/a%00", "/a%ff", "/a?x=%c3", "/%", "/%z1", "/a?x=%", "/a?x=%00", "/a#b"})
     EXPECT_FALSE(parse_target(text)) << text;
 }
 
@@ -88,12 +90,15 @@ TEST(Body, WhatCostsMoreThanItsSizeIsRefused) {
 }
 
 TEST(Cookie, IsFoundAmongOthers) {
-  EXPECT_EQ(session_in("saemill_session=abc"), "abc");
-  EXPECT_EQ(session_in("a=1; saemill_session=abc; b=2"), "abc");
-  EXPECT_EQ(session_in("xsaemill_session=abc"), "");
-  EXPECT_EQ(session_in("saemill_sessionx=abc"), "");
-  EXPECT_EQ(session_in(""), "");
-  EXPECT_NE(set_cookie("s", 5).find("HttpOnly; SameSite=Strict"), std::string::npos);
+  const std::string name = session_cookie_name("4fQx0aBcDeF");
+  EXPECT_EQ(name, "saemill_session_4fQx0aBc");
+  EXPECT_EQ(cookie_in(name + "=abc", name), "abc");
+  EXPECT_EQ(cookie_in("a=1; " + name + "=abc; b=2", name), "abc");
+  EXPECT_EQ(cookie_in("saemill_session_another0=xyz; " + name + "=abc", name), "abc");  // of another port
+  EXPECT_EQ(cookie_in("x" + name + "=abc", name), "");
+  EXPECT_EQ(cookie_in(name + "x=abc", name), "");
+  EXPECT_EQ(cookie_in("", name), "");
+  EXPECT_EQ(set_cookie(name, "s", 5), name + "=s; Path=/; Max-Age=5; HttpOnly; SameSite=Strict");
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include "control/api/assets.h"
 #include "control/api/endpoints.h"
 #include "control/api/problem.h"
-#include "control/api/session_cookie.h"
 
 namespace saemill::api {
 namespace {
@@ -26,7 +25,8 @@ HttpResponse get_login(Services& services, const Request& request) {
   HttpResponse response;
   response.status = 303;
   response.content_type.clear();
-  response.headers = {{"Location", "/"}, {"Set-Cookie", set_cookie(session->secret, kSessionSeconds)}};
+  response.headers = {{"Location", "/"},
+                      {"Set-Cookie", services.auth->set_cookie(session->secret, kSessionSeconds)}};
   return response;
 }
 
@@ -37,7 +37,7 @@ HttpResponse new_session(Services& services, const Request& request) {
   const Session session = services.auth->open_session();
   HttpResponse response =
       json_response({{"expires_at", utc_time(static_cast<double>(session.expires_at))}}, 201);
-  response.headers.emplace_back("Set-Cookie", set_cookie(session.secret, kSessionSeconds));
+  response.headers.emplace_back("Set-Cookie", services.auth->set_cookie(session.secret, kSessionSeconds));
   return response;
 }
 
@@ -46,7 +46,7 @@ HttpResponse end_session(Services& services, const Request& request) {
   HttpResponse response;
   response.status = 204;
   response.content_type.clear();
-  response.headers.emplace_back("Set-Cookie", set_cookie("", 0));
+  response.headers.emplace_back("Set-Cookie", services.auth->set_cookie("", 0));
   return response;
 }
 

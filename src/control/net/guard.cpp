@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 
-#include "control/api/session_cookie.h"
-
 namespace saemill::net {
 namespace {
 
@@ -21,12 +19,12 @@ std::string shown(const std::string& text) {
   return text.size() > 100 ? text.substr(0, 100) + "..." : text;
 }
 
-std::optional<Problem> check_origin(const Head& head) {
+std::optional<Problem> check_origin(const Head& head, const api::Auth& auth) {
   const bool safe = head.method == "GET" || head.method == "HEAD";
   if (safe && !head.websocket) return std::nullopt;
   if (head.origin.empty()) {
     // Programs send none; a browser always does, and a cookie is what a browser has.
-    if (api::session_in(head.cookie).empty() || bearer_token(head.authorization)) return std::nullopt;
+    if (auth.session_in(head.cookie).empty() || bearer_token(head.authorization)) return std::nullopt;
     return Problem(403, "forbidden_origin", "a request with a cookie needs an Origin");
   }
   if (same_origin(head.origin, head.host)) return std::nullopt;
@@ -51,7 +49,7 @@ std::optional<Problem> check_identity(const Head& head, Route::Access access, co
   if (const auto token = bearer_token(head.authorization)) {
     if (auth.token_matches(*token)) return std::nullopt;
     refusal = Problem(401, "unauthorized", "the token is wrong; it is in DATA/token");
-  } else if (const std::string session = api::session_in(head.cookie); session.empty()) {
+  } else if (const std::string session = auth.session_in(head.cookie); session.empty()) {
     refusal =
         Problem(401, "unauthorized",
                 "neither a token (Authorization: Bearer, from DATA/token) nor a session (`saemill login`)");
@@ -103,7 +101,7 @@ std::optional<Problem> guard(const GuardRules& rules, const Head& head, Route::A
     refusal.headers.emplace_back("Allow", "GET, HEAD, POST, DELETE");
     return refusal;
   }
-  if (auto refusal = check_origin(head)) return refusal;
+  if (auto refusal = check_origin(head, auth)) return refusal;
   if (auto refusal = check_fetch_site(head, access)) return refusal;
   return check_identity(head, access, auth);
 }

@@ -20,7 +20,7 @@ class GuardTest : public ::testing::Test {
     database_ = std::make_unique<Database>("sqlite:" + path + "/store.db");
     store_ = std::make_unique<Sessions>(*database_);
     auth_ = std::make_unique<api::Auth>("the-token", "server", *store_);
-    cookie_ = "saemill_session=" + auth_->open_session().secret;
+    cookie_ = "saemill_session_server=" + auth_->open_session().secret;
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
@@ -88,7 +88,7 @@ TEST_F(GuardTest, TokenOrSession) {
   wrong.authorization = "Bearer guess";  // a wrong token is wrong, whatever the cookie says
   EXPECT_EQ(verdict(wrong), "401 unauthorized");
   wrong = head();
-  wrong.cookie = "saemill_session=guess";
+  wrong.cookie = "saemill_session_server=guess";
   EXPECT_EQ(verdict(wrong), "401 unauthorized");
   wrong = head();
   wrong.authorization = "Basic the-token";

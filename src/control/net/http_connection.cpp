@@ -8,7 +8,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "control/api/session_cookie.h"
 #include "control/net/upgrade.h"
 
 namespace saemill::net {
@@ -82,9 +81,9 @@ std::string peer_of(const Connection& connection, const Request& request) {
 }
 
 // Of somebody whom the guard let in.
-std::string identity_of(const Request& request) {
-  return bearer_token(text_of(request, "Authorization")) ? "token"
-                                                         : api::session_in(text_of(request, "Cookie"));
+std::string identity_of(const Connection& connection, const Request& request) {
+  if (bearer_token(text_of(request, "Authorization"))) return "token";
+  return connection.shared.services.auth->session_in(text_of(request, "Cookie"));
 }
 
 void add_headers(http::response<http::string_body>& message, const HttpResponse& answer, bool secure) {
@@ -162,7 +161,7 @@ asio::awaitable<HttpResponse> answer(Connection& connection, const Request& requ
                          .content_type = text_of(request, "Content-Type"),
                          .idempotency_key = text_of(request, "Idempotency-Key"),
                          .if_none_match = text_of(request, "If-None-Match"),
-                         .session = api::session_in(text_of(request, "Cookie")),
+                         .session = connection.shared.services.auth->session_in(text_of(request, "Cookie")),
                          .body = request.body(),
                          .head_only = request.method() == http::verb::head};
   Shared& shared = connection.shared;
@@ -226,7 +225,8 @@ std::optional<Problem> check_head(Connection& connection, const Parser& parser,
   // Whoever is known has a share of their own: strangers on the same address cannot use it up.
   const bool known = !refusal && disposition.access != api::Route::Access::open;
   RateLimit& limit = known ? shared.requests_of_known : shared.requests_of_peer;
-  if (!limit.allow(known ? identity_of(request) : peer_of(connection, request), monotonic_seconds())) {
+  if (!limit.allow(known ? identity_of(connection, request) : peer_of(connection, request),
+                   monotonic_seconds())) {
     Problem problem(429, "too_many_requests",
                     fmt::format("more than {} requests a second", shared.options.limits.requests.per_second));
     problem.headers.emplace_back("Retry-After", "1");
@@ -252,7 +252,8 @@ asio::awaitable<bool> upgrade(Connection& connection, Parser& parser) {
   http::request<http::empty_body> head;
   head.base() = request.base();
   const bool by_token = bearer_token(text_of(request, "Authorization")).has_value();
-  std::string session = by_token ? "" : api::session_in(text_of(request, "Cookie"));
+  std::string session =
+      by_token ? "" : connection.shared.services.auth->session_in(text_of(request, "Cookie"));
   std::string peer = peer_of(connection, request);
   connection.keep_alive = false;
   co_await serve_websocket(connection.shared, std::move(connection.stream), std::move(head),

@@ -198,7 +198,8 @@ TEST_F(ServerTest, SignedOutMeansHungUp) {
   const auto session = auth_->open_session();
   RawConnection live(port());
   ASSERT_EQ(
-      live.upgrade("Origin: http://localhost\r\nCookie: saemill_session=" + session.secret + "\r\n").status,
+      live.upgrade("Origin: http://localhost\r\nCookie: saemill_session_server=" + session.secret + "\r\n")
+          .status,
       101);
   ASSERT_TRUE(live.frame());
   auth_->close_session(session.secret);
@@ -258,7 +259,7 @@ TEST_F(ServerTest, StrangersCannotUseUpWhatOthersMayAsk) {
   EXPECT_EQ(RawConnection(port()).ask(get("/api/v1/server")).status, 429);
   const auto session = auth_->open_session();
   EXPECT_EQ(RawConnection(port())
-                .ask(get("/api/v1/server", "Cookie: saemill_session=" + session.secret + "\r\n"))
+                .ask(get("/api/v1/server", "Cookie: saemill_session_server=" + session.secret + "\r\n"))
                 .status,
             200);
 }
