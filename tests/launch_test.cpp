@@ -100,6 +100,15 @@ TEST_F(LaunchTest, AKilledRankEndsTheJobWithinSeconds) {
   EXPECT_TRUE(processes_of_run().empty());
 }
 
+TEST_F(LaunchTest, WhatRanksLeaveBehindIsEnded) {
+  const Json leaves_one = {{{"escaped_grandchild", 1}}, {{"beat", 0.3}}, {{"exit", 65}}};
+  Launched job(words(kTwo), script({{{"0", leaves_one}, {"1", forever()}}}), folder_, "a");
+  EXPECT_EQ(job.wait(), 65);
+  EXPECT_TRUE(processes_of_run().empty());
+  ASSERT_EQ(events("warning").size(), 1U);
+  EXPECT_EQ(events("warning")[0]["code"], "orphans_killed");
+}
+
 TEST_F(LaunchTest, ARankWithoutHeartbeatIsFound) {
   const Json silent = {{{"beat", 0.3}}, {{"silence", 1}}};
   Launched job(words(kTwo, {"--deadline", "1"}), script({{{"0", forever()}, {"1", silent}}}), folder_, "a");

@@ -7,6 +7,7 @@
 //
 // Actions: {"say": {event...}} {"raw": "bytes"} {"huge": N} {"print": "text"} {"sleep": S} {"beat": S}
 // {"beat_until": "TERM"|"USR1"|"USR2"} {"silence": 1} {"exit": CODE} {"kill": SIGNAL} {"grandchild": 1}
+// {"escaped_grandchild": 1}
 // {"print_facts": 1} {"make_sae": 1}
 #include <dirent.h>
 #include <fmt/format.h>
@@ -70,6 +71,10 @@ class FakeRank {
       if (key == "beat_until") beat(10000, value == "TERM" ? SIGTERM : value == "USR1" ? SIGUSR1 : SIGUSR2);
       if (key == "silence") sleep_for(1000);
       if (key == "grandchild" && ::fork() == 0) sleep_for(1000);
+      if (key == "escaped_grandchild" && ::fork() == 0) {  // out of reach of a kill of the rank's group
+        ::setsid();
+        sleep_for(1000);
+      }
       if (key == "print_facts") print_facts();
       if (key == "make_sae") make_sae();
       std::fflush(stdout);

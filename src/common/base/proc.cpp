@@ -131,17 +131,24 @@ bool descends_from(int64_t pid, int64_t ancestor) {
   return false;
 }
 
-std::vector<int64_t> processes_named(const std::string& short_name) {
+std::vector<int64_t> all_processes() {
   std::vector<int64_t> found;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
     const std::string name = entry.path().filename().string();
     int64_t pid = 0;
     const auto [end, failed] = std::from_chars(name.data(), name.data() + name.size(), pid);
-    if (failed != std::errc() || end != name.data() + name.size()) continue;
-    if (first_line(read_small(proc_path(pid, "comm"), 64).text) == short_name) found.push_back(pid);
+    if (failed == std::errc() && end == name.data() + name.size()) found.push_back(pid);
   }
   std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::vector<int64_t> processes_named(const std::string& short_name) {
+  std::vector<int64_t> found = all_processes();
+  std::erase_if(found, [&](int64_t pid) {
+    return first_line(read_small(proc_path(pid, "comm"), 64).text) != short_name;
+  });
   return found;
 }
 

@@ -42,6 +42,7 @@ std::optional<int64_t> process_memory(int64_t pid, const char* field);
 // Whether `ancestor` is the process itself or one of its parents.
 bool descends_from(int64_t pid, int64_t ancestor);
 
+std::vector<int64_t> all_processes();                                 // ascending
 std::vector<int64_t> processes_named(const std::string& short_name);  // /proc/PID/comm, at most 15 characters
 
 std::vector<int> allowed_cores();  // of this process's affinity mask, ascending

@@ -10,6 +10,7 @@
 #include "control/launch/attempt.h"
 #include "control/launch/devices.h"
 #include "control/launch/journal.h"
+#include "control/launch/orphans.h"
 #include "control/launch/run_folder.h"
 #include "control/launch/signals.h"
 #include "control/launch/worker_client.h"
@@ -123,6 +124,11 @@ AttemptResult run_attempts(const JobOptions& options, Prepared& prepared, Journa
     announce_start(journal, point);
     prepared.attempt.resume_step = point.step;
     AttemptResult result = Attempt(prepared.attempt, prepared.run, journal, signals).run();
+    if (const int left = Orphans::end_all(); left > 0)
+      journal.write({{"event", "warning"},
+                     {"code", "orphans_killed"},
+                     {"message", fmt::format("{} process(es) that ranks left behind were killed", left)},
+                     {"rank", 0}});
     const bool again = result.code == kRetry && !result.stop_asked && restarts < options.max_restarts;
     if (!again) return result;
     journal.observer().on_message(result.message);
@@ -198,6 +204,7 @@ void write_end(const RunFolder& run, Journal& journal, const AttemptResult& resu
 
 JobResult run_job(const JobOptions& options, JobObserver& observer) {
   SignalRequests signals;
+  const Orphans orphans;
   Prepared prepared = prepare(options, signals);
   JobResult job;
   job.run = prepared.run.path();
