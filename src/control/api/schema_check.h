@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <regex>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "common/base/clock.h"
 
 namespace saemill::api {
 
@@ -66,8 +67,7 @@ class SchemaCheck {
     return type == value.type_name();  // object, array, string, boolean, number, null
   }
   static bool is_time(const std::string& text) {
-    static const std::regex shape(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)");
-    return std::regex_match(text, shape);
+    return text.size() == 24 && parse_utc_time(text).has_value();  // with milliseconds
   }
   void check(const Json& schema, const Json& value, const std::string& at, const std::string& name,
              Found& found) const {
