@@ -64,8 +64,40 @@ Statements events_v3(Dialect dialect) {
           "CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at)"};
 }
 
+// Metrics are millions of rows that are read by key: on SQLite they lie in the key's order themselves.
+Statements trainings_v4(Dialect dialect) {
+  const bool sqlite = dialect == Dialect::sqlite;
+  const char* id =
+      sqlite ? "INTEGER PRIMARY KEY AUTOINCREMENT" : "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY";
+  return {
+      fmt::format("CREATE TABLE trainings (arrival {}, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL,"
+                  " group_id TEXT, status TEXT NOT NULL, reason_code TEXT, reason_message TEXT,"
+                  " expected_start BIGINT, asked_gpu_ids TEXT, device_count BIGINT NOT NULL,"
+                  " device_uuids TEXT NOT NULL, gpu_ids TEXT NOT NULL, distributed BIGINT NOT NULL,"
+                  " world_size BIGINT NOT NULL, current_step BIGINT NOT NULL, total_steps BIGINT NOT NULL,"
+                  " priority BIGINT NOT NULL, held BIGINT NOT NULL, after TEXT NOT NULL, time_limit_s BIGINT,"
+                  " max_restarts BIGINT NOT NULL, restarts BIGINT NOT NULL, config TEXT NOT NULL,"
+                  " attempt BIGINT NOT NULL, finalized_from_step BIGINT, created_at BIGINT NOT NULL,"
+                  " started_at BIGINT, completed_at BIGINT, error TEXT, server_id TEXT NOT NULL,"
+                  " host TEXT NOT NULL, launcher_pid BIGINT NOT NULL, launcher_start_time BIGINT NOT NULL,"
+                  " boot_id TEXT NOT NULL, events_offset BIGINT NOT NULL, events_seq BIGINT NOT NULL,"
+                  " events_skipped BIGINT NOT NULL, resumed_from TEXT)",
+                  id),
+      "CREATE INDEX trainings_status ON trainings (status, arrival)",
+      "CREATE INDEX trainings_group ON trainings (group_id, arrival)",
+      fmt::format("CREATE TABLE training_metrics (training_id TEXT NOT NULL, name TEXT NOT NULL,"
+                  " rank BIGINT NOT NULL, step BIGINT NOT NULL, value DOUBLE PRECISION,"
+                  " time_ms BIGINT NOT NULL, attempt BIGINT NOT NULL,"
+                  " PRIMARY KEY (training_id, name, rank, step)){}",
+                  sqlite ? " WITHOUT ROWID" : ""),
+      "CREATE TABLE checkpoints (training_id TEXT NOT NULL, step BIGINT NOT NULL, name TEXT NOT NULL,"
+      " bytes BIGINT NOT NULL, time_ms BIGINT NOT NULL, removed_at BIGINT, PRIMARY KEY (training_id, step))",
+      "CREATE TABLE training_events (training_id TEXT NOT NULL, seq BIGINT NOT NULL, time_ms BIGINT NOT NULL,"
+      " attempt BIGINT NOT NULL, event TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (training_id, seq))"};
+}
+
 std::vector<Statements> migrations(Dialect dialect) {
-  return {leases_v1(dialect), history_v1(), events_v3(dialect)};
+  return {leases_v1(dialect), history_v1(), events_v3(dialect), trainings_v4(dialect)};
 }
 
 // Any number that nobody else uses; "saemill" in ASCII.
