@@ -203,7 +203,10 @@ TEST_F(LaunchTest, SaveAndFinishAreForwardedOnceRankZeroTrains) {
       finished(8),
       {{"exit", 0}}};
   Launched job(words("cpu:0"), script({{{"0", leader}}}), folder_, "a");
-  ASSERT_TRUE(eventually([&] { return json_of("status.json").is_object(); }));
+  ASSERT_TRUE(eventually([&] {
+    const Json status = json_of("status.json");
+    return status.is_object() && !status["ranks"].empty();
+  }));
   job.signal(SIGUSR1);
   ASSERT_TRUE(eventually([&] { return !events("checkpoint").empty(); }));
   job.signal(SIGUSR2);
@@ -273,6 +276,66 @@ TEST_F(LaunchTest, WhatTheWorkerSaysOfTheDataIsPassedOn) {
   Launched job(words("cpu:0"), plan, folder_, "a");
   EXPECT_EQ(job.wait(), 65);
   EXPECT_EQ(job.err(), "saemill: x.npy: too short\n");
+}
+
+TEST_F(LaunchTest, TheLauncherShowsThatItLivesWhileTheWorkerIsAsked) {
+  Json plan = script({{{"0", good_leader()}}});
+  plan["inspect"]["sleep"] = 3;
+  Launched job(words("cpu:0"), plan, folder_, "a");
+  const fs::path path = run_ / "status.json";
+  ASSERT_TRUE(eventually([&] { return json_of("status.json").is_object(); }, 2));
+  const Json first = json_of("status.json");
+  EXPECT_EQ(first["state"], "starting");
+  EXPECT_EQ(first["phase"], "inspect");
+  EXPECT_EQ(first["pid"], job.pid());
+  EXPECT_GT(first["start_time"], 0);
+  EXPECT_EQ(first["step"], 0);
+  EXPECT_EQ(first["ranks"], Json::array());
+  const auto written = fs::last_write_time(path);
+  EXPECT_TRUE(eventually([&] { return fs::last_write_time(path) > written; }, 2));
+  EXPECT_EQ(json_of("status.json")["phase"], "inspect");
+  EXPECT_EQ(job.wait(), 0) << job.err();
+  EXPECT_EQ(json_of("status.json")["state"], "completed");
+}
+
+TEST_F(LaunchTest, ARankThatPrintsWithoutEndDoesNotFillTheDisk) {
+  Json chatty = Json::array({started()});
+  for (int i = 0; i < 6; ++i) {
+    chatty.push_back({{"flood", 10}});
+    chatty.push_back({{"beat", 0.5}});
+  }
+  chatty.push_back({{"print", "the last line"}});
+  chatty.push_back({{"exit", 65}});
+  Launched job(words("cpu:0"), script({{{"0", chatty}}}), folder_, "a");
+  EXPECT_EQ(job.wait(), 65);
+  const fs::path log = run_ / "logs/rank-0.log", earlier = run_ / "logs/rank-0.log.1";
+  ASSERT_TRUE(fs::exists(earlier));
+  EXPECT_LE(fs::file_size(log) + fs::file_size(earlier), uintmax_t{24} << 20);
+  EXPECT_TRUE((text_of(earlier) + text_of(log)).ends_with("the last line\n"));
+  EXPECT_NE(job.err().find("| the last line"), std::string::npos) << job.err();
+}
+
+TEST_F(LaunchTest, ACheckpointIsWrittenOnceThoughItIsToldAgain) {
+  const Json saved = say(
+      {{"event", "checkpoint"}, {"step", 20}, {"path", "c/step-00000020"}, {"bytes", 1}, {"kept", {10, 20}}});
+  const Json first = {started(), saved, {{"beat", 0.2}}, {{"kill", 9}}};
+  Json second = good_leader();
+  second.insert(second.begin() + 1, saved);
+  Json plan = script({{{"0", first}}, {{"0", second}}});
+  plan["checkpoints"] = {{"step", 20}, {"warnings", Json::array()}};
+  fs::create_directories(run_ / "checkpoints/step-00000020");
+  Launched job(words("cpu:0", {"--max-restarts", "1"}), plan, folder_, "a");
+  EXPECT_EQ(job.wait(), 0) << job.err();
+  ASSERT_EQ(events("checkpoint").size(), 1U);
+  EXPECT_EQ(events("checkpoint")[0]["kept"], Json({10, 20}));
+  // One that the launcher did not hear of.
+  fs::remove_all(run_);
+  fs::create_directories(run_ / "checkpoints/step-00000020");
+  plan["attempts"][0]["0"].erase(1);
+  Launched missed(words("cpu:0", {"--max-restarts", "1"}), plan, folder_, "b");
+  EXPECT_EQ(missed.wait(), 0) << missed.err();
+  ASSERT_EQ(events("checkpoint").size(), 1U);
+  EXPECT_EQ(events("checkpoint")[0]["attempt"], 2);
 }
 
 TEST_F(LaunchTest, AnErrorOfTheLauncherItselfEndsTheRunInItsFolderToo) {

@@ -122,6 +122,13 @@ inline void apply_plainly(const Json& json, const std::string& line, RunRows& ro
   if (event == "checkpoint") {
     rows.checkpoints[step] = {std::filesystem::path(json["path"].get<std::string>()).filename().string(),
                               json["bytes"], time, std::nullopt};
+    if (json.contains("kept")) {
+      const std::vector<int64_t> kept = json["kept"];
+      for (auto& [of_step, row] : rows.checkpoints) {
+        const bool gone = of_step < step && std::find(kept.begin(), kept.end(), of_step) == kept.end();
+        if (gone && !std::get<3>(row)) std::get<3>(row) = time;
+      }
+    }
   }
   if (event != "metrics") return rows.put_event(seq, time, attempt, event, line);
   for (const auto& [name, value] : json["values"].items()) {

@@ -14,6 +14,7 @@ namespace {
 
 struct Options {
   std::string path, activations, tensor;
+  int64_t at_most = INT64_MAX;
   bool json = false;
 };
 
@@ -55,7 +56,7 @@ int eval(const Options& options) {
 
 int checkpoints(const Options& options) {
   std::vector<std::string> warnings;
-  const auto newest = newest_valid_checkpoint(options.path, &warnings);
+  const auto newest = newest_valid_checkpoint(options.path, &warnings, options.at_most);
   nlohmann::ordered_json result{{"step", nullptr}, {"warnings", warnings}};
   if (newest) result["step"] = newest->step;
   if (options.json) return print_line(result.dump()), 0;
@@ -92,7 +93,8 @@ void add_eval(CLI::App& app, Run& run) {
 
 void add_checkpoints(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  add(app, run, "checkpoints", "The newest valid checkpoint of a run", "A run folder", checkpoints, options);
+  add(app, run, "checkpoints", "The newest valid checkpoint of a run", "A run folder", checkpoints, options)
+      ->add_option("--at-most", options->at_most, "Of those up to this step");
 }
 
 }  // namespace saemill

@@ -1,10 +1,12 @@
 #include "pipe_reporter.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 
+#include "common/base/clock.h"
 #include "common/protocol/worker_protocol.h"
 
 namespace saemill {
@@ -35,6 +37,29 @@ void PipeReporter::progress(int64_t step, const std::string& phase) {
 std::string PipeReporter::phase() const {
   const std::lock_guard lock(mutex_);
   return phase_;
+}
+
+// Until a monotonic time; a pipe tells at its write end too what nobody has read.
+bool PipeReporter::is_taken(double until) const {
+  for (;;) {
+    int unread = 0;
+    if (::ioctl(fd_, FIONREAD, &unread) != 0 || unread == 0) return true;
+    if (monotonic_seconds() > until) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+}
+
+// The launcher writes down what it has read before it reads again: once it has taken a line that was written
+// after it took all others, those are in events.jsonl.
+bool PipeReporter::is_recorded() {
+  constexpr double kPatience = 1;  // seconds
+  const double until = monotonic_seconds() + kPatience;
+  if (!is_taken(until)) return false;
+  {
+    const std::lock_guard lock(mutex_);
+    write_line({{"event", "heartbeat"}, {"rank", rank_}, {"step", step_}, {"phase", phase_}});
+  }
+  return is_taken(until);
 }
 
 // A launcher that is gone takes this process with it (PR_SET_PDEATHSIG), so a broken pipe needs no answer.

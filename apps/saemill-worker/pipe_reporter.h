@@ -15,10 +15,12 @@ class PipeReporter final : public Reporter {
   PipeReporter(int fd, int rank);
   ~PipeReporter() override;
   void report(nlohmann::ordered_json event) override;
+  bool is_recorded() override;
   void progress(int64_t step, const std::string& phase) override;
   std::string phase() const;
 
  private:
+  bool is_taken(double until) const;
   void write_line(const nlohmann::ordered_json& event);
   void beat();
 

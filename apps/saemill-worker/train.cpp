@@ -21,6 +21,7 @@ struct Options {
   int rank = 0, world_size = 1, report_fd = -1, memory_fd = -1, threads = 0;
   int64_t resume_step = -1;
   double deadline = 60;
+  bool finish = false;
 };
 
 std::atomic<int> request{0};
@@ -69,6 +70,7 @@ int run_train(const Options& options) {
                                                        : cpu_device(trainer.threads);
     if (options.device.starts_with("gpu")) use_gpu(options.uuid);
     if (options.resume_step >= 0) trainer.resume_step = options.resume_step;
+    trainer.finish = options.finish;
     trainer.request = &request;
     auto set = ActivationSet::open(trainer.config.activations.path, trainer.config.activations.tensor);
     const Outcome outcome = train(trainer, set, *comm, reporter);
@@ -96,6 +98,7 @@ void add_train(CLI::App& app, Run& run) {
   command->add_option("--report-fd", options->report_fd)->required();
   command->add_option("--memory-fd", options->memory_fd);
   command->add_option("--resume-step", options->resume_step);
+  command->add_flag("--finish", options->finish, "Export what --resume-step has, without a further step");
   command->add_option("--deadline", options->deadline, "Seconds that a rank waits for its peers");
   command->add_option("--threads", options->threads, "0: the cores of the affinity mask");
   command->callback([options, &run] { run = [options] { return run_train(*options); }; });

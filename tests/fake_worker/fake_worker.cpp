@@ -5,7 +5,9 @@
 //    "attempts":    [{"0": [ACTION...], "1": [...], "*": [...]}, ...]}     the last one is played again and
 //    again
 //
-// Actions: {"say": {event...}} {"raw": "bytes"} {"huge": N} {"print": "text"} {"sleep": S} {"beat": S}
+// An answer with "sleep" comes that many seconds later.
+// Actions: {"say": {event...}} {"raw": "bytes"} {"huge": N} {"print": "text"} {"flood": MiB} {"sleep": S}
+// {"beat": S}
 // {"beat_until": "TERM"|"USR1"|"USR2"} {"silence": 1} {"exit": CODE} {"kill": SIGNAL} {"grandchild": 1}
 // {"escaped_grandchild": 1}
 // {"print_facts": 1} {"make_sae": 1}
@@ -65,6 +67,7 @@ class FakeRank {
       if (key == "say") say(value);
       if (key == "raw") write(value.get<std::string>());
       if (key == "huge") write(std::string(value.get<size_t>(), 'x') + "\n");
+      if (key == "flood") flood(value.get<int>());
       if (key == "print") fmt::print("{}\n", value.get<std::string>());
       if (key == "sleep") sleep_for(value.get<double>());
       if (key == "beat") beat(static_cast<int>(value.get<double>() / 0.1), 0);
@@ -121,10 +124,17 @@ class FakeRank {
                ::getpgrp() == ::getpid() ? "own" : "shared");
   }
 
+  // Lines of 64 bytes.
+  static void flood(int mebibytes) {
+    const std::string line = std::string(63, '.') + "\n";
+    for (int i = 0; i < mebibytes << 14; ++i) std::fputs(line.c_str(), stdout);
+  }
+
   void make_sae() const {
     const fs::path sae = fs::path(options_.at("--run")) / "sae";
     fs::create_directories(sae);
     std::ofstream(sae / "cfg.json") << "{}\n";
+    std::ofstream(sae / "sae_weights.safetensors") << "weights\n";
   }
 
   std::map<std::string, std::string> options_;
@@ -135,6 +145,7 @@ class FakeRank {
 
 int answer(const Json& script, const std::string& command) {
   const Json reply = script.value(command, Json::object());
+  sleep_for(reply.value("sleep", 0.0));
   if (reply.contains("exit")) {
     fmt::print(stderr, "{}\n", reply.value("stderr", std::string()));
     return reply["exit"].get<int>();

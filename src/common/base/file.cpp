@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <limits>
 
 #include "common/base/error.h"
 
@@ -73,6 +74,12 @@ void FileSystem::remove_all(const fs::path& path) {
   std::error_code error;
   fs::remove_all(path, error);
   if (error) fail(ErrorCode::retry, "{}: cannot remove: {}", path.string(), error.message());
+}
+
+uint64_t FileSystem::available(const fs::path& folder) {
+  std::error_code error;
+  const fs::space_info space = fs::space(folder, error);
+  return error || space.capacity == 0 ? std::numeric_limits<uint64_t>::max() : space.available;
 }
 
 FileSystem& real_file_system() {

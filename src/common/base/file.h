@@ -32,6 +32,8 @@ class FileSystem {
   virtual void rename(const fs::path& from, const fs::path& to);     // and syncs the parent folder
   virtual void sync_folder(const fs::path& folder);
   virtual void remove_all(const fs::path& path);
+  // Bytes that there is still room for; the greatest number where the disk does not say.
+  virtual uint64_t available(const fs::path& folder);
 };
 
 FileSystem& real_file_system();

@@ -100,6 +100,11 @@ std::optional<std::string> process_command(int64_t pid) {
   return first_line(name.text);
 }
 
+bool has_in_environment(int64_t pid, const std::string& entry) {
+  const std::string text = '\0' + read_small(proc_path(pid, "environ")).text;
+  return text.find('\0' + entry + '\0') != std::string::npos;
+}
+
 std::optional<std::string> process_user(int64_t pid) {
   struct stat info {};
   if (::stat(proc_path(pid, "").c_str(), &info) != 0) return std::nullopt;

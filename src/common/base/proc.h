@@ -34,6 +34,8 @@ int64_t process_start_time(int64_t pid);
 // The arguments joined by spaces; of a kernel thread or a process hidden from us, its short name or nothing.
 std::optional<std::string> process_command(int64_t pid);
 std::vector<std::string> process_arguments(int64_t pid);
+// Whether it was started with this "NAME=VALUE"; false where that cannot be read.
+bool has_in_environment(int64_t pid, const std::string& entry);
 std::optional<std::string> process_user(int64_t pid);  // the name of its owner, else the number
 
 // "RssAnon", "RssShmem", ... of /proc/PID/status in bytes; absent where the process or the line is.

@@ -232,8 +232,10 @@ std::vector<ConfigKey> train_keys() {
        false},
       {"checkpoint.keep_last",
        SAEMILL_AT(checkpoint.keep_last),
-       "Checkpoints kept",
-       1,
+       "Checkpoints kept; the one before the newest is what a killed run goes on from where the newest was "
+       "not "
+       "recorded",
+       2,
        1 << 20,
        {},
        "",

@@ -14,7 +14,8 @@
 //   heartbeat   {step, phase}                       at least once a second, from a thread; phase: init |
 //   train | checkpoint | export started     {step, plan{...}}                    rank 0 metrics     {step,
 //   values{name: number|null}}    rank 0: reduced over all ranks by all ranks; see metric_catalog.h
-//   checkpoint  {step, path, bytes}                  rank 0
+//   checkpoint  {step, path, bytes, kept[steps]}     rank 0; kept: all that RUN/checkpoints holds now, so
+//   that what keep_last removed is known even where a report was lost. Told again by whoever resumes from it
 //   warning     {code, message}                      any rank
 //   finished    {step, finalized_early, report{...}} rank 0, after RUN/sae is written
 //   paused      {step}                               rank 0, after the checkpoint that SIGTERM asked for;

@@ -25,13 +25,30 @@ Json parse(std::string_view line) {
   return too_deep ? Json(Json::value_t::discarded) : json;
 }
 
-std::optional<int64_t> count_of(const Json& object, const char* key) {
-  const auto at = object.find(key);
-  if (at == object.end() || !at->is_number_integer()) return std::nullopt;
+std::optional<int64_t> count_of(const Json& json) {
+  if (!json.is_number_integer()) return std::nullopt;
   // A huge unsigned number becomes a negative one here.
-  const auto value = at->get<int64_t>();
+  const auto value = json.get<int64_t>();
   if (value < 0 || value > kMostStep) return std::nullopt;
   return value;
+}
+
+std::optional<int64_t> count_of(const Json& object, const char* key) {
+  const auto at = object.find(key);
+  return at != object.end() ? count_of(*at) : std::nullopt;
+}
+
+// Absent unless all of it is right: half a list would take the rest for removed.
+std::optional<std::vector<int64_t>> counts_of(const Json& object, const char* key) {
+  const auto at = object.find(key);
+  if (at == object.end() || !at->is_array()) return std::nullopt;
+  std::vector<int64_t> all;
+  for (const Json& value : *at) {
+    const auto count = count_of(value);
+    if (!count) return std::nullopt;
+    all.push_back(*count);
+  }
+  return all;
 }
 
 const std::string* text_of(const Json& object, const char* key) {
@@ -88,6 +105,7 @@ std::optional<EventLine> parse_event_line(std::string_view text) {
     const std::string* path = text_of(line.data, "path");
     if (!path) return std::nullopt;
     event.checkpoint = std::filesystem::path(*path).filename().string();
+    event.kept = counts_of(line.data, "kept");
   }
   return line;
 }

@@ -77,10 +77,12 @@ class RandomFile {
     const int64_t kind = dice_.up_to(19);
     if (kind < 11) return add_metrics();
     if (kind < 13) {
-      add({{"event", "checkpoint"},
-           {"step", step_},
-           {"path", fmt::format("/r/step-{}", step_)},
-           {"bytes", step_}});
+      Json event{{"event", "checkpoint"},
+                 {"step", step_},
+                 {"path", fmt::format("/r/step-{}", step_)},
+                 {"bytes", step_}};
+      if (dice_.one_in(2)) event["kept"] = {dice_.up_to(step_), dice_.up_to(step_), step_};
+      add(event);
     } else if (kind < 14) {
       ++attempt_;
       step_ = dice_.up_to(step_);

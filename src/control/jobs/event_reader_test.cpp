@@ -167,6 +167,34 @@ TEST_P(EventReaderTest, ARewindTakesBackLaterSteps) {
   EXPECT_TRUE(std::get<3>(rows.checkpoints.at(30)));
 }
 
+TEST_P(EventReaderTest, CheckpointsThatWereRemovedAreKnown) {
+  const auto saved = [&](int64_t step, const Json& kept) {
+    return line({{"event", "checkpoint"}, {"step", step}, {"path", "c"}, {"bytes", 1}, {"kept", kept}});
+  };
+  write(joined({saved(10, Json::array({10})), saved(20, {10, 20}), saved(30, {20, 30})}));
+  read_all();
+  expect_as_expected();
+  // After a crash: 40 was written and 20 removed, and nobody was told.
+  write(saved(50, {40, 50}));
+  read_all();
+  expect_as_expected();
+  const auto left = [&] {
+    std::vector<int64_t> steps;
+    for (const auto& [step, row] : stored().checkpoints)
+      if (!std::get<3>(row)) steps.push_back(step);
+    return steps;
+  };
+  EXPECT_EQ(left(), std::vector<int64_t>{50});
+  // A list that is not right says nothing.
+  for (const Json& bad : {Json("x"), Json(7), Json({60, "x"}), Json({-1}), Json({1.5}), Json(nullptr)})
+    write(saved(60, bad));
+  read_all();
+  EXPECT_EQ(left(), (std::vector<int64_t>{50, 60}));
+  write(saved(70, Json::array()));
+  read_all();
+  EXPECT_EQ(left(), std::vector<int64_t>{70});
+}
+
 TEST_P(EventReaderTest, RepeatsArePassedOverAndGapsReportedOnce) {
   write(joined({loss(1, 1), loss(2, 2)}));
   read_all();

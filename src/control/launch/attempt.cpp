@@ -37,7 +37,10 @@ AttemptResult Attempt::run() {
     enforce_end(now);
     if (now >= next_tick_) tick(now);
   }
-  for (Rank& rank : ranks_) announce_skipped(rank);
+  for (Rank& rank : ranks_) {
+    announce_skipped(rank);
+    rank.log.check();
+  }
   return result();
 }
 
@@ -59,7 +62,8 @@ void Attempt::start_ranks() {
                                  .cores = cores[at],
                                  .memory_fd = memory.get(),
                                  .deadline = options_.deadline,
-                                 .resume_step = options_.resume_step}));
+                                 .resume_step = options_.resume_step,
+                                 .finish = options_.finish}));
   }
   tick(monotonic_seconds());
 }
@@ -143,6 +147,8 @@ void Attempt::on_report(Rank& rank, const Json& report) {
     if (rank.index == 0) last_word_ = report;
     return;
   }
+  // Told again after a resume, for a launcher that was gone when the checkpoint was written.
+  if (event == "checkpoint" && report["step"] == journal_.last_checkpoint()) return;
   Json told = report;
   told["rank"] = rank.index;
   if (rank.index == 0 && event != "warning") told.erase("rank");
@@ -233,7 +239,10 @@ void Attempt::enforce_end(double now) {
 
 void Attempt::tick(double now) {
   next_tick_ = now + kTick;
-  for (Rank& rank : ranks_) announce_skipped(rank);
+  for (Rank& rank : ranks_) {
+    announce_skipped(rank);
+    rank.log.check();
+  }
   run_.write_status(status());
   journal_.observer().on_progress(leader().step, options_.total_steps, leader().phase);
 }

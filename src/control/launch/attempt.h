@@ -23,6 +23,7 @@ struct AttemptOptions {
   double deadline = 60;                  // seconds that a rank waits for its peers
   int64_t total_steps = 0;
   std::optional<int64_t> resume_step;
+  bool finish = false;  // export that, without a further step
 };
 
 struct AttemptResult {

@@ -93,8 +93,8 @@ std::string Attempt::message_of(const Failure& failure) const {
   const Rank& rank = ranks_[static_cast<size_t>(failure.rank)];
   std::string message = fmt::format("rank {} ({}) failed in phase {} at step {}: {}", failure.rank,
                                     failure.device, failure.phase, failure.step, failure.reason);
-  const auto log = run_.log_path(failure.rank);
-  const std::string tail = tail_of(log, rank.log_offset, kTailLines);
+  const auto& log = rank.log.path();
+  const std::string tail = rank.log.tail(kTailLines);
   if (tail.empty()) return message + fmt::format("\n  it printed nothing to {}", log.string());
   message += fmt::format("\n  the end of {}:", log.string());
   size_t begin = 0;

@@ -1,10 +1,13 @@
 #include "control/launch/job.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/file.h"
+#include "common/base/proc.h"
 #include "common/protocol/events.h"
 #include "common/protocol/run_config.h"
 #include "control/launch/attempt.h"
@@ -68,6 +71,17 @@ void refuse_changed_config(const RunFolder& run, const RunConfig& given, const A
        run.path().string(), changes);
 }
 
+// While the worker is asked, before the ranks of an attempt are there.
+void write_asking(const RunFolder& run, const char* phase, int64_t step) {
+  run.write_status({{"state", "starting"},
+                    {"step", step},
+                    {"phase", phase},
+                    {"time", utc_now()},
+                    {"pid", ::getpid()},
+                    {"start_time", process_start_time(::getpid())},
+                    {"ranks", Json::array()}});
+}
+
 // A job that is ready to start its first attempt.
 struct Prepared {
   RunFolder run;
@@ -79,24 +93,31 @@ struct Prepared {
 Prepared prepare(const JobOptions& options, SignalRequests& signals) {
   if (options.resume && options.out.empty())
     fail(ErrorCode::usage, "--resume: needs --out RUN, the run to continue");
+  if (options.finish && !options.resume)
+    fail(ErrorCode::usage, "--finish: needs --resume and --out RUN, the run to finish");
   if (options.config.empty() && !options.resume) fail(ErrorCode::usage, "train: needs CONFIG.toml");
   AttemptOptions attempt;
   attempt.devices = options.devices;
   ensure(!attempt.devices.empty(), "a job without devices");
   attempt.worker = find_worker(options.worker);
   attempt.deadline = options.deadline;
+  attempt.finish = options.finish;
   RunConfig config = load_config(options);
   const auto device_count = static_cast<int64_t>(attempt.devices.size());
   std::optional<RunFolder> run;
   if (!options.out.empty()) run = RunFolder::open(options.out, options.resume);
   const bool finished = run && options.resume && run->finished();
+  const SignOfLife alive = [&] {
+    if (run && !finished) write_asking(*run, "inspect", 0);
+  };
+  alive();
   std::error_code error;
   if (finished && !fs::exists(config.activations.path, error)) {
     // Nothing is left to train, so its activations may be gone; without them nothing can be compared.
     return {std::move(*run), attempt, config, finished};
   }
   const auto data =
-      inspect_activations(attempt.worker, config.activations.path, config.activations.tensor, signals);
+      inspect_activations(attempt.worker, config.activations.path, config.activations.tensor, signals, alive);
   config = resolve_run_config(config, data.d_in, data.rows, device_count);
   attempt.total_steps = config.train.steps;
   if (options.resume) refuse_changed_config(*run, config, data, device_count);
@@ -115,12 +136,36 @@ void announce_start(Journal& journal, const ResumePoint& point) {
   if (journal.last_step() > step) journal.write({{"event", "rewind"}, {"step", step}});
 }
 
+// Ranks may have got further than what was written down of them before the launcher was killed. A checkpoint
+// beyond that is passed over: what lies between is trained again, so that its events are there. Where there
+// is no other (somebody has deleted events.jsonl), it serves.
+ResumePoint find_resume_point(const Prepared& prepared, const Journal& journal, SignalRequests& signals) {
+  const auto newest = [&](int64_t at_most) {
+    return newest_checkpoint(prepared.attempt.worker, prepared.run.path(), at_most, signals, [&] {
+      write_asking(prepared.run, "resume", std::max<int64_t>(0, journal.last_step()));
+    });
+  };
+  ResumePoint recorded = newest(std::max<int64_t>(0, journal.last_step()));
+  if (recorded.step) return recorded;
+  ResumePoint point = newest(INT64_MAX);
+  if (point.step)
+    point.warnings.push_back(fmt::format(
+        "Events of the steps up to {} are missing: the run goes on from a checkpoint that is newer "
+        "than its events.",
+        *point.step));
+  return point;
+}
+
 AttemptResult run_attempts(const JobOptions& options, Prepared& prepared, Journal& journal,
                            SignalRequests& signals) {
+  const auto newest = [&] { return find_resume_point(prepared, journal, signals); };
   ResumePoint point;
-  if (options.resume) point = newest_checkpoint(prepared.attempt.worker, prepared.run.path(), signals);
+  if (options.resume) point = newest();
   for (int restarts = 0;; ++restarts) {
     journal.set_attempt(journal.attempt() + 1);
+    if (options.finish && !point.step)
+      fail(ErrorCode::bad_data, "{}: holds no whole checkpoint that --finish could export",
+           prepared.run.path().string());
     announce_start(journal, point);
     prepared.attempt.resume_step = point.step;
     AttemptResult result = Attempt(prepared.attempt, prepared.run, journal, signals).run();
@@ -137,7 +182,7 @@ AttemptResult run_attempts(const JobOptions& options, Prepared& prepared, Journa
                    {"code", "restart"},
                    {"message", result.message},
                    {"rank", result.cause ? result.cause->rank : 0}});
-    point = newest_checkpoint(prepared.attempt.worker, prepared.run.path(), signals);
+    point = newest();
   }
 }
 

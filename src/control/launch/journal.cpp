@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 namespace saemill {
 
 using Json = nlohmann::ordered_json;
@@ -15,11 +13,11 @@ constexpr size_t kMaxEvent = kMaxEventLine - 256;
 
 }  // namespace
 
-Journal::Journal(const RunFolder& run, JobObserver& observer) : log_(run.events_path()), observer_(observer) {
-  const EventHistory history = run.history();
-  attempt_ = history.last_attempt;
-  last_step_ = history.last_step;
-}
+Journal::Journal(const RunFolder& run, JobObserver& observer)
+    : log_(run.events_path()),
+      observer_(observer),
+      history_(run.history()),
+      attempt_(history_.last_attempt) {}
 
 void Journal::write(const Json& event) {
   // A log's tail, quoted in a warning, need not be UTF-8.
@@ -32,11 +30,7 @@ void Journal::write(const Json& event) {
     return;
   }
   const Json written = log_.append(attempt_, event);
-  const auto step = event.find("step");
-  if (step != event.end() && step->is_number_integer()) {
-    const auto value = step->get<int64_t>();
-    last_step_ = event["event"] == "rewind" ? value : std::max(last_step_, value);
-  }
+  history_.add(written);
   observer_.on_event(written);
 }
 

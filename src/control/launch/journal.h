@@ -19,14 +19,15 @@ class Journal {
 
   void set_attempt(int64_t attempt) { attempt_ = attempt; }
   int64_t attempt() const { return attempt_; }
-  int64_t last_step() const { return last_step_; }  // the highest step of an event that stands
+  int64_t last_step() const { return history_.last_step; }
+  int64_t last_checkpoint() const { return history_.last_checkpoint; }
   JobObserver& observer() { return observer_; }
 
  private:
   EventLog log_;
   JobObserver& observer_;
+  EventHistory history_;
   int64_t attempt_ = 0;
-  int64_t last_step_ = -1;
 };
 
 }  // namespace saemill

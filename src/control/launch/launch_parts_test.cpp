@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <fstream>
 
 #include "common/base/error.h"
+#include "common/base/file.h"
 #include "common/protocol/worker_protocol.h"
 #include "control/launch/cause.h"
 #include "control/launch/devices.h"
@@ -149,6 +151,27 @@ TEST_F(RunFolderTest, HistoryAndTheEndOfARun) {
   fs::create_directories(run.path() / "sae");
   std::ofstream(run.path() / "sae" / "cfg.json") << "{}";
   EXPECT_TRUE(run.finished());
+}
+
+TEST_F(RunFolderTest, TheTimeOfTheStatusIsASignOfLifeWithoutRoomToo) {
+  const RunFolder run = RunFolder::open(folder_ / "r", false);
+  const fs::path status = run.path() / "status.json";
+  const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  run.write_status({{"step", 1}});
+  fs::last_write_time(status, long_ago);
+  fs::create_directories(run.path() / "status.json.tmp");  // nothing can be written there
+  run.write_status({{"step", 2}});
+  EXPECT_GT(fs::last_write_time(status), long_ago + std::chrono::minutes(50));
+  EXPECT_EQ(read_file(status), "{\"step\":1}\n");
+  fs::remove(run.path() / "status.json.tmp");
+  run.write_status({{"step", 3}});
+  EXPECT_EQ(read_file(status), "{\"step\":3}\n");
+  // What can be written but not put in its place.
+  fs::remove(status);
+  fs::create_directories(status / "in the way");
+  fs::last_write_time(status, long_ago);
+  run.write_status({{"step", 4}});
+  EXPECT_GT(fs::last_write_time(status), long_ago + std::chrono::minutes(50));
 }
 
 TEST_F(RunFolderTest, TheTailOfALogBeginsWhereTheAttemptBegan) {

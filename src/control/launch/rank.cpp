@@ -36,6 +36,7 @@ std::vector<std::string> command(const RankOptions& options, int report_fd) {
                                  "--deadline",
                                  fmt::format("{}", options.deadline)};
   if (options.resume_step) words.insert(words.end(), {"--resume-step", std::to_string(*options.resume_step)});
+  if (options.finish) words.push_back("--finish");
   if (!options.device.uuid.empty()) words.insert(words.end(), {"--uuid", options.device.uuid});
   if (options.cores.empty()) words.insert(words.end(), {"--threads", "1"});
   return words;
@@ -54,7 +55,7 @@ Rank start_rank(const RankOptions& options) {
   }
   const Fd log = open_log(options.log);
   struct stat info {};
-  const int64_t log_offset = ::fstat(log.get(), &info) == 0 ? info.st_size : 0;
+  const int64_t log_begin = ::fstat(log.get(), &info) == 0 ? info.st_size : 0;
   SpawnOptions spawn;
   spawn.command = command(options, write_end.get());
   spawn.inherit = {write_end.get(), options.memory_fd};
@@ -71,7 +72,7 @@ Rank start_rank(const RankOptions& options) {
             .device = options.device.name,
             .process = Process(spawn),
             .reports = ReportReader(std::move(read_end)),
-            .log_offset = log_offset,
+            .log = LogCap(options.log, log_begin),
             .last_heartbeat = monotonic_seconds(),
             .failed = std::nullopt};
   return rank;

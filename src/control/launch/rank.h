@@ -6,6 +6,7 @@
 #include <string>
 
 #include "control/launch/devices.h"
+#include "control/launch/log_cap.h"
 #include "control/launch/process.h"
 #include "control/launch/report_reader.h"
 
@@ -23,6 +24,7 @@ struct RankOptions {
   int memory_fd = -1;
   double deadline = 60;
   std::optional<int64_t> resume_step;
+  bool finish = false;
 };
 
 struct Rank {
@@ -30,7 +32,7 @@ struct Rank {
   std::string device;
   Process process;
   ReportReader reports;
-  int64_t log_offset = 0;     // where this attempt's output begins in the log
+  LogCap log;
   double last_heartbeat = 0;  // monotonic
   std::string phase = "init";
   int64_t step = 0;

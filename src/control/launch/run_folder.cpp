@@ -110,14 +110,19 @@ EventHistory RunFolder::history() const {
   std::string line;
   while (std::getline(file, line)) {
     const Json event = Json::parse(line, nullptr, false);
-    if (!event.is_object()) continue;
-    history.last_attempt = std::max(history.last_attempt, integer_or(event, "attempt", 0));
-    const int64_t step = integer_or(event, "step", -1);
-    const auto kind = event.find("event");
-    const bool rewind = kind != event.end() && *kind == "rewind";
-    history.last_step = rewind ? step : std::max(history.last_step, step);
+    if (event.is_object()) history.add(event);
   }
   return history;
+}
+
+void EventHistory::add(const Json& event) {
+  last_attempt = std::max(last_attempt, integer_or(event, "attempt", 0));
+  const int64_t step = integer_or(event, "step", -1);
+  const auto kind = event.find("event");
+  const bool rewind = kind != event.end() && *kind == "rewind";
+  last_step = rewind ? step : std::max(last_step, step);
+  if (rewind && last_checkpoint > step) last_checkpoint = -1;
+  if (kind != event.end() && *kind == "checkpoint") last_checkpoint = step;
 }
 
 void RunFolder::begin(const Json& config) {
@@ -131,13 +136,14 @@ void RunFolder::write_status(const Json& status) const {
   // must not end a training for its sake.
   const fs::path path = path_ / "status.json";
   const fs::path beside = path_ / "status.json.tmp";
-  {
-    std::ofstream file(beside, std::ios::trunc);
-    file << status.dump() << '\n';
-    if (!file.flush()) return;
-  }
   std::error_code error;
-  fs::rename(beside, path, error);
+  std::ofstream file(beside, std::ios::trunc);
+  file << status.dump() << '\n';
+  if (file.flush()) {
+    fs::rename(beside, path, error);
+    if (!error) return;
+  }
+  ::utimensat(AT_FDCWD, path.c_str(), nullptr, 0);  // now; that needs no room
 }
 
 void RunFolder::write_exit(const Json& exit) const {

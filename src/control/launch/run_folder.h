@@ -14,7 +14,10 @@ namespace saemill {
 // What earlier attempts have left in events.jsonl.
 struct EventHistory {
   int64_t last_attempt = 0;
-  int64_t last_step = -1;  // the highest step of an event that a rewind has not taken back
+  int64_t last_step = -1;        // the highest step of an event that a rewind has not taken back
+  int64_t last_checkpoint = -1;  // the same of checkpoints: the last one
+
+  void add(const nlohmann::ordered_json& event);
 };
 
 class RunFolder {
@@ -35,6 +38,7 @@ class RunFolder {
   EventHistory history() const;
 
   void begin(const nlohmann::ordered_json& config);  // config.json; an exit.json of earlier is no longer true
+  // The time of status.json is this launcher's sign of life, and is set even where the disk is full.
   void write_status(const nlohmann::ordered_json& status) const;
   void write_exit(const nlohmann::ordered_json& exit) const;
 

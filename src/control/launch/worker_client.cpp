@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <limits>
 
 #include "common/base/clock.h"
@@ -24,12 +23,14 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxAnswer = 1 << 20;
 constexpr size_t kMaxMessage = 4096;
+constexpr double kSignEvery = 1;  // seconds
 
 // When an answer is no longer waited for.
 struct Patience {
   double deadline = std::numeric_limits<double>::infinity();  // seconds
   int wake_fd = -1;                                           // readable: look whether somebody cancels
   std::function<void()> refuse_if_cancelled;                  // throws Error{cancelled}
+  SignOfLife alive = {};
 };
 
 struct Answer {
@@ -58,13 +59,16 @@ void read_some(Fd& fd, std::string& text) {
   if (text.size() <= kMaxAnswer) text.append(buffer.data(), static_cast<size_t>(n));
 }
 
-Patience until_signal(SignalRequests& signals) {
-  return {.wake_fd = signals.fd(), .refuse_if_cancelled = [&signals] {
-            while (const auto number = signals.next()) {
-              if (*number == SIGINT || *number == SIGTERM || *number == SIGHUP)
-                fail(ErrorCode::cancelled, "cancelled before the training began");
-            }
-          }};
+Patience until_signal(SignalRequests& signals, const SignOfLife& alive) {
+  return {.wake_fd = signals.fd(),
+          .refuse_if_cancelled =
+              [&signals] {
+                while (const auto number = signals.next()) {
+                  if (*number == SIGINT || *number == SIGTERM || *number == SIGHUP)
+                    fail(ErrorCode::cancelled, "cancelled before the training began");
+                }
+              },
+          .alive = alive};
 }
 
 Patience until_deadline(double deadline, int cancel_fd) {
@@ -93,13 +97,22 @@ std::optional<Answer> ask(const fs::path& worker, std::vector<std::string> argum
   Fd ended(static_cast<int>(::syscall(SYS_pidfd_open, process.pid(), 0)));
   if (!ended) fail(ErrorCode::retry, "cannot watch a process: {}", std::strerror(errno));
   Answer answer;
+  double next_sign = begin;
   while (out.read_end || err.read_end || process.running()) {
     std::array<pollfd, 4> polled{{{out.read_end.get(), POLLIN, 0},
                                   {err.read_end.get(), POLLIN, 0},
                                   {process.running() ? ended.get() : -1, POLLIN, 0},
                                   {patience.wake_fd, POLLIN, 0}}};
-    const double left = begin + patience.deadline - monotonic_seconds();
+    const double now = monotonic_seconds();
+    double left = begin + patience.deadline - now;
     if (left <= 0) return std::nullopt;
+    if (patience.alive) {
+      if (now >= next_sign) {
+        patience.alive();
+        next_sign = now + kSignEvery;
+      }
+      left = std::min(left, next_sign - now);
+    }
     // The kernel's clock may be a little early, so at least 1 ms.
     const int timeout = std::isinf(left) ? -1 : static_cast<int>(std::min(left, 1e6) * 1e3) + 1;
     if (::poll(polled.data(), polled.size(), timeout) < 0) {
@@ -143,8 +156,9 @@ Json json_of(const Answer& answer, const fs::path& worker, const std::string& qu
   return json;
 }
 
-Json ask_json(const fs::path& worker, const std::vector<std::string>& arguments, SignalRequests& signals) {
-  return json_of(*ask(worker, arguments, until_signal(signals)), worker, arguments.front());
+Json ask_json(const fs::path& worker, const std::vector<std::string>& arguments, SignalRequests& signals,
+              const SignOfLife& alive = {}) {
+  return json_of(*ask(worker, arguments, until_signal(signals, alive)), worker, arguments.front());
 }
 
 std::vector<std::string> inspect_command(const std::string& path, const std::string& tensor) {
@@ -177,8 +191,9 @@ fs::path find_worker(const std::string& named) {
 }
 
 ActivationsInfo inspect_activations(const fs::path& worker, const std::string& path,
-                                    const std::string& tensor, SignalRequests& signals) {
-  const Json json = ask_json(worker, inspect_command(path, tensor), signals);
+                                    const std::string& tensor, SignalRequests& signals,
+                                    const SignOfLife& alive) {
+  const Json json = ask_json(worker, inspect_command(path, tensor), signals, alive);
   return {positive(json, "rows", path), positive(json, "d_in", path)};
 }
 
@@ -192,14 +207,16 @@ Json inspect_json(const fs::path& worker, const std::string& path, const std::st
   return json;
 }
 
-ResumePoint newest_checkpoint(const fs::path& worker, const fs::path& run, SignalRequests& signals) {
+ResumePoint newest_checkpoint(const fs::path& worker, const fs::path& run, int64_t at_most,
+                              SignalRequests& signals, const SignOfLife& alive) {
   std::error_code error;
   bool any = false;
   for (const auto& entry : fs::directory_iterator(run / "checkpoints", error)) {
     any = any || entry.path().filename().string().starts_with("step-");
   }
   if (!any) return {};
-  const Json json = ask_json(worker, {"checkpoints", run.string(), "--json"}, signals);
+  const Json json = ask_json(
+      worker, {"checkpoints", run.string(), "--at-most", std::to_string(at_most), "--json"}, signals, alive);
   ResumePoint point;
   if (const auto step = json.find("step"); step != json.end() && step->is_number_integer()) {
     point.step = step->get<int64_t>();

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -18,6 +19,9 @@ namespace saemill {
 // not an executable file.
 std::filesystem::path find_worker(const std::string& named);
 
+// Called about once a second while the worker is waited for, which on a slow file system may take minutes.
+using SignOfLife = std::function<void()>;
+
 struct ActivationsInfo {
   int64_t rows = 0;
   int64_t d_in = 0;
@@ -25,7 +29,8 @@ struct ActivationsInfo {
 
 // `worker inspect PATH [--tensor T] --json`. A failure is passed on: its message with its exit code.
 ActivationsInfo inspect_activations(const std::filesystem::path& worker, const std::string& path,
-                                    const std::string& tensor, SignalRequests& signals);
+                                    const std::string& tensor, SignalRequests& signals,
+                                    const SignOfLife& alive = {});
 
 // The same question from a server, on any thread that waits for it: the worker's whole answer, with rows and
 // d_in above 0. The worker is killed where it has not answered after `deadline` seconds (Error{retry}) or
@@ -38,9 +43,10 @@ struct ResumePoint {
   std::vector<std::string> warnings;
 };
 
-// `worker checkpoints RUN --json`: the newest checkpoint that is whole. Not asked where RUN holds none.
+// `worker checkpoints RUN --json`: the newest checkpoint that is whole, up to step `at_most`. Not asked where
+// RUN holds none.
 ResumePoint newest_checkpoint(const std::filesystem::path& worker, const std::filesystem::path& run,
-                              SignalRequests& signals);
+                              int64_t at_most, SignalRequests& signals, const SignOfLife& alive = {});
 
 // `worker devices --json`: why it can use no GPU; empty: it can.
 std::string gpu_problem(const std::filesystem::path& worker, SignalRequests& signals);

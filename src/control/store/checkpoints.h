@@ -25,7 +25,8 @@ class Checkpoints {
 
   // By step.
   std::vector<CheckpointRow> list(const std::string& training, bool with_removed = false) const;
-  // checkpoint.keep_last deletes folders without an event. False: there is none, or it was removed before.
+  // For a server that deletes folders itself: what checkpoint.keep_last deletes is told by the events. False:
+  // there is none, or it was removed before.
   bool remove(const std::string& training, int64_t step, int64_t removed_at);
 
  private:

@@ -152,7 +152,7 @@ TEST_P(PostgresqlTest, RunsTheVictimOfADeadlockAgain) {
   std::thread other([&] { both(2, 1); });
   both(1, 2);
   other.join();
-  EXPECT_EQ(runs, 3);
+  EXPECT_GE(runs, 3) << "the victim may meet the other once more";
   EXPECT_EQ(number(database, "SELECT SUM(n) FROM t"), 4);
 }
 

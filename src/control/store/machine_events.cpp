@@ -6,6 +6,7 @@
 #include <array>
 
 #include "common/base/error.h"
+#include "control/store/machine_event_sql.h"
 #include "control/store/storable_text.h"
 
 namespace saemill {
@@ -13,21 +14,6 @@ namespace {
 
 constexpr std::array<const char*, 3> kSeverities = {"info", "warning", "error"};
 constexpr int64_t kMostPerPage = 500;
-
-int64_t insert(soci::session& session, const MachineEvent& event) {
-  const auto severity = static_cast<int64_t>(event.severity);
-  const int64_t over = event.over ? 1 : 0;
-  const std::string code = storable(event.code), host = storable(event.host),
-                    device = storable(event.device_uuid), training = storable(event.training_id),
-                    message = storable(event.message);
-  int64_t id = 0;
-  session
-      << "INSERT INTO system_events (time, severity, code, is_over, host, device_uuid, training_id, message)"
-         " VALUES (:time, :severity, :code, :over, :host, :device, :training, :message) RETURNING id",
-      soci::use(event.time), soci::use(severity), soci::use(code), soci::use(over), soci::use(host),
-      soci::use(device), soci::use(training), soci::use(message), soci::into(id);
-  return id;
-}
 
 void forget_old(soci::session& session, double newest) {
   const double oldest = newest - static_cast<double>(MachineEvents::kDaysKept) * 86400;
@@ -61,6 +47,26 @@ std::vector<MachineEvent> select(soci::session& session, const EventQuery& query
 
 }  // namespace
 
+int64_t insert_machine_event(soci::session& session, const MachineEvent& event) {
+  const auto severity = static_cast<int64_t>(event.severity);
+  const int64_t over = event.over ? 1 : 0;
+  const std::string code = storable(event.code), host = storable(event.host),
+                    device = storable(event.device_uuid), training = storable(event.training_id),
+                    message = storable(event.message);
+  int64_t id = 0;
+  session
+      << "INSERT INTO system_events (time, severity, code, is_over, host, device_uuid, training_id, message)"
+         " VALUES (:time, :severity, :code, :over, :host, :device, :training, :message) RETURNING id",
+      soci::use(event.time), soci::use(severity), soci::use(code), soci::use(over), soci::use(host),
+      soci::use(device), soci::use(training), soci::use(message), soci::into(id);
+  return id;
+}
+
+void lock_machine_events(soci::session& session, Dialect dialect) {
+  // PostgreSQL gives ids before the commit: without the lock a smaller one could become visible later.
+  if (dialect == Dialect::postgresql) session << "LOCK TABLE system_events IN SHARE ROW EXCLUSIVE MODE";
+}
+
 const char* to_string(Severity severity) {
   return kSeverities[static_cast<size_t>(severity)];
 }
@@ -79,10 +85,8 @@ void MachineEvents::add(std::vector<MachineEvent>& events) {
   std::vector<int64_t> ids;
   database_.write([&](soci::session& session) {
     ids.clear();
-    // PostgreSQL gives ids before the commit: without the lock a smaller one could become visible later.
-    if (database_.dialect() == Dialect::postgresql)
-      session << "LOCK TABLE system_events IN SHARE ROW EXCLUSIVE MODE";
-    for (const MachineEvent& event : events) ids.push_back(insert(session, event));
+    lock_machine_events(session, database_.dialect());
+    for (const MachineEvent& event : events) ids.push_back(insert_machine_event(session, event));
     forget_old(session, newest);
   });
   for (size_t i = 0; i < events.size(); ++i) events[i].id = ids[i];

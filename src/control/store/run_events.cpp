@@ -119,6 +119,16 @@ void insert_checkpoint(soci::session& session, const std::string& training, cons
       soci::use(training), soci::use(step), soci::use(name), soci::use(event.bytes), soci::use(event.time_ms);
 }
 
+void remove_others(soci::session& session, const std::string& training, const RunEvent& event) {
+  const int64_t step = event.step.value_or(0);
+  // -1 is nobody's step, and an empty list no SQL.
+  session << fmt::format(
+      "UPDATE checkpoints SET removed_at = :time WHERE training_id = :training AND step < :step"
+      " AND removed_at IS NULL AND step NOT IN (-1{}{})",
+      event.kept->empty() ? "" : ", ", fmt::join(*event.kept, ", ")),
+      soci::use(event.time_ms), soci::use(training), soci::use(step);
+}
+
 void rewind(soci::session& session, const std::string& training, const RunEvent& event) {
   const int64_t step = event.step.value_or(0);
   session << "DELETE FROM training_metrics WHERE training_id = :training AND step > :step",
@@ -162,7 +172,10 @@ bool RunEvents::apply(const std::string& training, const RunPosition& before, co
         metrics.flush();
         rewind(session, id, event);
       }
-      if (event.event == "checkpoint") insert_checkpoint(session, id, event);
+      if (event.event == "checkpoint") {
+        insert_checkpoint(session, id, event);
+        if (event.kept) remove_others(session, id, event);
+      }
       insert_event(session, id, event);
     }
     metrics.flush();

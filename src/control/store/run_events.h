@@ -1,5 +1,6 @@
 // How events of a run come into the tables: a batch of lines and the place in the file behind them, in one
-// transaction. Nothing else writes training_metrics, training_events and (but for removal) checkpoints.
+// transaction. Nothing else writes training_metrics, training_events and (but for Checkpoints::remove)
+// checkpoints.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +26,9 @@ struct RunEvent {
   std::string data;  // JSON: the line
   std::optional<int64_t> step = {}, total_steps = {};
   int64_t rank = kAllRanks;
-  std::vector<RunMetric> metrics = {};  // event "metrics"
-  std::string checkpoint = {};          // event "checkpoint": the name of its folder
+  std::vector<RunMetric> metrics = {};            // event "metrics"
+  std::string checkpoint = {};                    // event "checkpoint": the name of its folder
+  std::optional<std::vector<int64_t>> kept = {};  // event "checkpoint": the steps that are still on the disk
   int64_t bytes = 0;
 };
 
@@ -49,7 +51,8 @@ class RunEvents {
   // All of `events`, in order, and the new position, current_step, total_steps and attempt of the training;
   // or nothing, and false, where it does not stand at `before` (somebody else was faster).
   //   metrics     a row per name, in the place of an earlier one of that (name, rank, step)
-  //   checkpoint  its row, in the place of an earlier one of that step; also an event
+  //   checkpoint  its row, in the place of an earlier one of that step; marks those of earlier steps that
+  //               are not among `kept` as removed; also an event
   //   rewind      deletes metrics and marks checkpoints of later steps; also an event
   //   other       an event
   bool apply(const std::string& training, const RunPosition& before, const RunPosition& after,

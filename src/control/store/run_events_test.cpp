@@ -99,6 +99,37 @@ TEST_P(RunEventsTest, AppliesInOrderAndReplaces) {
   EXPECT_EQ(checkpoints.list("a", true)[0].removed_at, 5);
 }
 
+TEST_P(RunEventsTest, ACheckpointTellsWhichOthersAreLeft) {
+  RunEvent third = saved(3, 30), sixth = saved(6, 60), last = saved(7, 70);
+  third.kept = {{20, 30}};
+  sixth.kept = {{5, 30, 60}};  // 5 was never told, and 40 and 50 went while nobody listened
+  last.kept.emplace();
+  ASSERT_TRUE(store_->apply("a", {}, {.offset = 100, .seq = 3}, {saved(1, 10), saved(2, 20), third}));
+  const Checkpoints checkpoints(*database_);
+  auto all = checkpoints.list("a", true);
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(all[0].removed_at, 30);
+  EXPECT_FALSE(all[1].removed_at);
+  EXPECT_FALSE(all[2].removed_at);
+  std::vector<TrainingRow> rows(1);
+  rows[0].id = "b";
+  Trainings(*database_).insert(rows);
+  ASSERT_TRUE(store_->apply("b", {}, {.offset = 100, .seq = 1}, {saved(1, 10), saved(2, 80)}));
+  ASSERT_TRUE(store_->apply("a", *store_->position("a"), {.offset = 200, .seq = 6},
+                            {saved(4, 40), saved(5, 50), saved(5, 80), sixth}));
+  all = checkpoints.list("a");
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(all[0].step, 30);
+  EXPECT_EQ(all[1].step, 60);
+  EXPECT_EQ(all[2].step, 80) << "only earlier steps";
+  EXPECT_EQ(checkpoints.list("a", true)[0].removed_at, 30) << "when it was first known";
+  ASSERT_TRUE(store_->apply("a", *store_->position("a"), {.offset = 300, .seq = 7}, {last}));
+  all = checkpoints.list("a");
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[0].step, 70);
+  EXPECT_EQ(checkpoints.list("b").size(), 2U) << "another training";
+}
+
 TEST_P(RunEventsTest, OfTwoWhoBringTheSameOneSucceeds) {
   std::vector<std::thread> readers;
   std::atomic<int> applied = 0;

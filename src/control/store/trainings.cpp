@@ -6,6 +6,7 @@
 #include <array>
 
 #include "common/base/error.h"
+#include "control/store/machine_event_sql.h"
 #include "control/store/sql_cells.h"
 
 namespace saemill {
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::array<const char*, 9> kStatus = {"queued",     "starting",  "running", "pausing",  "paused",
                                                 "finalizing", "completed", "failed",  "cancelled"};
+constexpr const char* kFinal = "('completed', 'failed', 'cancelled')";
 constexpr const char* kHoldsDevices = "('starting', 'running', 'pausing', 'finalizing')";
 
 // Calls visit(name, value) for the columns that an update may set. Of a row or of a change.
@@ -200,7 +202,9 @@ std::vector<TrainingRow> Trainings::active(const std::string& server_id) const {
   std::vector<TrainingRow> found;
   database_.read([&](soci::session& session) {
     found = select(session,
-                   fmt::format("WHERE status IN {} AND server_id = :server ORDER BY arrival", kHoldsDevices),
+                   fmt::format("WHERE (status IN {} OR launcher_pid <> 0) AND server_id = :server"
+                               " ORDER BY arrival",
+                               kHoldsDevices),
                    {server_id});
   });
   return found;
@@ -214,9 +218,24 @@ std::vector<TrainingRow> Trainings::queued(const std::string& server_id) const {
   return found;
 }
 
-bool Trainings::update(const std::string& id, TrainingStatus expected, const TrainingChange& change) {
-  int64_t changed = 0;
+std::vector<TrainingRow> Trainings::ended_before(const std::string& server_id, int64_t time_ms) const {
+  std::vector<TrainingRow> found;
+  database_.read([&](soci::session& session) {
+    found = select(session,
+                   fmt::format("WHERE status IN {} AND completed_at < {} AND server_id = :server"
+                               " ORDER BY completed_at LIMIT {}",
+                               kFinal, time_ms, kMostPerPage),
+                   {server_id});
+  });
+  return found;
+}
+
+bool Trainings::update(const std::string& id, TrainingStatus expected, const TrainingChange& change,
+                       MachineEvent* event) {
+  int64_t changed = 0, event_id = 0;
   database_.write([&](soci::session& session) {
+    // The lock first: who inserts events alone takes no other after it.
+    if (event != nullptr) lock_machine_events(session, database_.dialect());
     std::string columns;
     SqlCells cells;
     soci::statement statement(session);
@@ -230,7 +249,9 @@ bool Trainings::update(const std::string& id, TrainingStatus expected, const Tra
     execute(statement, fmt::format("UPDATE trainings SET {} WHERE id = :id AND status = '{}'", columns,
                                    to_string(expected)));
     changed = statement.get_affected_rows();
+    if (changed == 1 && event != nullptr) event_id = insert_machine_event(session, *event);
   });
+  if (changed == 1 && event != nullptr) event->id = event_id;
   return changed == 1;
 }
 
@@ -254,7 +275,9 @@ bool Trainings::erase(const std::string& id) {
     const std::string key = storable(id);
     // This row first: whoever brings in events of this training holds it until they are committed.
     soci::statement statement =
-        (session.prepare << "DELETE FROM trainings WHERE id = :id AND status NOT IN " << kHoldsDevices,
+        (session.prepare << fmt::format("DELETE FROM trainings WHERE id = :id AND launcher_pid = 0"
+                                        " AND status NOT IN {}",
+                                        kHoldsDevices),
          soci::use(key));
     statement.execute(true);
     erased = statement.get_affected_rows() == 1;

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "control/store/database.h"
+#include "control/store/machine_events.h"
 
 namespace saemill {
 
@@ -116,17 +116,22 @@ class Trainings {
   std::optional<TrainingRow> find(const std::string& id) const;
   // Error{usage}: page < 1, or a limit outside 1 to kMostPerPage.
   TrainingPage list(const TrainingQuery& query) const;
-  // Those of one server that hold devices, by arrival.
+  // Those of one server that hold devices, or whose launcher is not proven to have ended, by arrival.
   std::vector<TrainingRow> active(const std::string& server_id) const;
   // The queue of one server, by arrival.
   std::vector<TrainingRow> queued(const std::string& server_id) const;
 
-  // One statement. False, and nothing changed: the training is not in that status, or there is none.
-  bool update(const std::string& id, TrainingStatus expected, const TrainingChange& change);
+  // False, and nothing changed: the training is not in that status, or there is none. `event` is stored with
+  // the change or not at all, and gets its id.
+  bool update(const std::string& id, TrainingStatus expected, const TrainingChange& change,
+              MachineEvent* event = nullptr);
   // In any status. False: there is no such training.
   bool set_progress(const std::string& id, int64_t current_step, int64_t total_steps);
-  // With its metrics, checkpoints and events. False: it holds devices, or there is none.
+  // With its metrics, checkpoints and events. False: it holds devices, its launcher is not proven to have
+  // ended, or there is none.
   bool erase(const std::string& id);
+  // Final ones that ended before `time_ms`, the oldest first, at most kMostPerPage.
+  std::vector<TrainingRow> ended_before(const std::string& server_id, int64_t time_ms) const;
 
  private:
   Database& database_;

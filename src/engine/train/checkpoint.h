@@ -42,7 +42,7 @@ struct CheckpointFile {
 std::string checkpoint_name(int64_t step);  // "step-00001000"
 
 // Writing, in this order: rank 0 begins (removes a stale .tmp, makes the folder), all write, rank 0
-// publishes.
+// publishes, or takes back what cannot become whole.
 fs::path begin_checkpoint(FileSystem& files, const fs::path& run, int64_t step);
 CheckpointFile write_checkpoint_rows(FileSystem& files, const fs::path& folder, int64_t first_row,
                                      int64_t last_row, const std::vector<CheckpointTensor>& tensors);
@@ -53,7 +53,12 @@ CheckpointFile write_checkpoint_shared(FileSystem& files, const fs::path& folder
 // files.
 uint64_t publish_checkpoint(FileSystem& files, const fs::path& run, int64_t step,
                             const std::vector<CheckpointFile>& parts, const nlohmann::json& state);
-void remove_old_checkpoints(FileSystem& files, const fs::path& run, int64_t keep_last);
+void abandon_checkpoint(FileSystem& files, const fs::path& run, int64_t step);
+// Of those up to `newest`; later ones are of an attempt that was taken back.
+void remove_old_checkpoints(FileSystem& files, const fs::path& run, int64_t keep_last,
+                            int64_t newest = INT64_MAX);
+// The steps of all that are there, oldest first.
+std::vector<int64_t> checkpoint_steps(const fs::path& run);
 
 struct CheckpointManifest {
   int64_t step = 0;
@@ -65,9 +70,11 @@ struct CheckpointManifest {
 // Reading. verify_checkpoint: Error{bad_data} names the file, what was found and expected.
 CheckpointManifest read_manifest(const fs::path& checkpoint_folder);
 void verify_checkpoint(const CheckpointManifest& manifest);
-// The newest valid checkpoint; what is damaged is skipped with a sentence in *warnings. None: nullopt.
+// The newest valid checkpoint up to step `at_most`; what is damaged is skipped with a sentence in *warnings.
+// None: nullopt.
 std::optional<CheckpointManifest> newest_valid_checkpoint(const fs::path& run,
-                                                          std::vector<std::string>* warnings);
+                                                          std::vector<std::string>* warnings,
+                                                          int64_t at_most = INT64_MAX);
 // Fills the rows [first_row, last_row) of each tensor from whichever files hold them.
 void read_checkpoint_rows(const CheckpointManifest& manifest, int64_t first_row, int64_t last_row,
                           const std::vector<CheckpointTensor>& tensors);

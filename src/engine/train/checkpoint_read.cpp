@@ -127,6 +127,14 @@ std::vector<folders::Found> folders::list(const fs::path& run) {
   return list;
 }
 
+std::vector<int64_t> checkpoint_steps(const fs::path& run) {
+  std::vector<int64_t> steps;
+  for (const folders::Found& found : folders::list(run)) steps.push_back(found.step);
+  std::reverse(steps.begin(), steps.end());
+  steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
+  return steps;
+}
+
 uint32_t folders::checksum(json manifest) {
   manifest.erase("crc32c");
   const std::string text = manifest.dump();
@@ -190,8 +198,10 @@ void verify_checkpoint(const CheckpointManifest& manifest) {
 }
 
 std::optional<CheckpointManifest> newest_valid_checkpoint(const fs::path& run,
-                                                          std::vector<std::string>* warnings) {
+                                                          std::vector<std::string>* warnings,
+                                                          int64_t at_most) {
   for (const folders::Found& found : folders::list(run)) {
+    if (found.step > at_most) continue;
     try {
       CheckpointManifest manifest = read_manifest(found.folder);
       if (manifest.step != found.step) {

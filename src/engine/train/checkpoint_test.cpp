@@ -267,13 +267,17 @@ TEST_F(Checkpoint, AnotherOfTheSameStepTakesItsPlace) {
   // A crash between the two renames leaves only the one that stood aside.
   fs::rename(folder(1000), folder(1000).string() + ".old");
   EXPECT_EQ(expect_newest(1000), "");
+  EXPECT_EQ(checkpoint_steps(run_), std::vector<int64_t>{1000});
   save(disk_, run_, 1000, 3);
   EXPECT_EQ(names(), std::vector<std::string>{"step-00001000"});
 }
 
 TEST_F(Checkpoint, KeepsTheNewestThatAreWhole) {
+  EXPECT_EQ(checkpoint_steps(run_), std::vector<int64_t>{});
   for (const int step : {1, 2, 3, 4}) save(disk_, run_, step, step);
+  EXPECT_EQ(checkpoint_steps(run_), (std::vector<int64_t>{1, 2, 3, 4}));
   remove_old_checkpoints(disk_, run_, 2);
+  EXPECT_EQ(checkpoint_steps(run_), (std::vector<int64_t>{3, 4}));
   EXPECT_EQ(names(), (std::vector<std::string>{"step-00000003", "step-00000004"}));
   save(disk_, run_, 123456789, 5);
   fs::resize_file(shard(123456789), 10);

@@ -153,13 +153,17 @@ uint64_t publish_checkpoint(FileSystem& files, const fs::path& run, int64_t step
   return total;
 }
 
+void abandon_checkpoint(FileSystem& files, const fs::path& run, int64_t step) {
+  files.remove_all(temporary_folder(run, step));
+}
+
 // What cannot be read back does not count as kept, so damage never costs the last good checkpoint. Only
 // manifests and sizes are looked at: reading every byte again would cost as much as the checkpoint.
-void remove_old_checkpoints(FileSystem& files, const fs::path& run, int64_t keep_last) {
+void remove_old_checkpoints(FileSystem& files, const fs::path& run, int64_t keep_last, int64_t newest) {
   ensure(keep_last >= 1, "remove_old_checkpoints: at least one is kept");
   int64_t kept = 0;
   for (const folders::Found& found : folders::list(run)) {
-    if (kept >= keep_last) {
+    if (kept >= keep_last || found.step > newest) {
       discard(files, found.folder);
       continue;
     }

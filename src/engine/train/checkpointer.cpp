@@ -11,6 +11,20 @@ size_t tensor_bytes(const CheckpointTensor& tensor, int64_t rows) {
   return static_cast<size_t>(rows * tensor.columns) * dtype_size(dtype_from_name(tensor.dtype));
 }
 
+// What a checkpoint of all ranks takes: its tensors, and a margin for headers, manifest and blocks that
+// others write at the same time.
+uint64_t bytes_needed(const TrainingState& state) {
+  constexpr uint64_t kMargin = uint64_t{16} << 20;
+  uint64_t bytes = 0;
+  for (const CheckpointTensor& tensor : state.row_tensors())
+    bytes += tensor_bytes(tensor, state.weights.W_enc.rows);
+  for (const CheckpointTensor& tensor : state.shared_tensors()) bytes += tensor_bytes(tensor, 1);
+  return bytes + std::max(bytes / 100, kMargin);
+}
+
+// More would not fit into a line of events.jsonl.
+constexpr size_t kMostKept = 4096;
+
 }  // namespace
 
 Checkpointer::Checkpointer(FileSystem& files, fs::path run, const CheckpointConfig& config,
@@ -53,8 +67,49 @@ void Checkpointer::restore(int64_t step, TrainingState& state) {
   for (const auto& [to, from, bytes] : copies.moves) backend_.write(to, from, bytes);
 }
 
-void Checkpointer::start(const TrainingState& state) {
+// On rank 0.
+void Checkpointer::begin(int64_t step) {
+  try {
+    begin_checkpoint(files_, run_, step);
+  } catch (const Error& error) {
+    error_ = error.what();
+  }
+}
+
+// Rank 0 looks, after what was left half written has gone; all learn what it saw, so that none begins alone.
+bool Checkpointer::look_for_room(const TrainingState& state, bool asked) {
+  std::array<double, 2> seen{};  // needed, available
+  if (comm_.rank() == 0 && error_.empty())
+    seen = {static_cast<double>(bytes_needed(state)), static_cast<double>(files_.available(run_))};
+  comm_.all_reduce(std::span<double>(seen), Reduce::max);
+  const auto [needed, available] = seen;
+  no_room_.clear();
+  if (available < needed)
+    no_room_ = fmt::format("{}: a checkpoint needs {:.0f} bytes, and {:.0f} are available",
+                           (run_ / "checkpoints").string(), needed, available);
+  if (comm_.rank() != 0) return no_room_.empty();
+  if (no_room_.empty()) {
+    said_no_room_ = false;
+    return true;
+  }
+  if (asked || !said_no_room_)
+    warn("no_room_for_checkpoint",
+         fmt::format("the checkpoint of step {} was not written: {}", state.step, no_room_));
+  said_no_room_ = true;
+  try {
+    abandon_checkpoint(files_, run_, state.step);
+  } catch (const Error&) {
+    // An empty folder, which the next begin_checkpoint removes.
+  }
+  return false;
+}
+
+bool Checkpointer::start(const TrainingState& state, bool asked) {
   if (saving_) finish();
+  error_.clear();
+  // The folder exists before anyone writes into it.
+  if (comm_.rank() == 0) begin(state.step);
+  if (!look_for_room(state, asked)) return false;
   const int64_t first = state.share.first_latent, last = state.share.last_latent;
   Copies copies = place(state);
   for (const auto& [from, to, bytes] : copies.moves) backend_.read(to, from, bytes);
@@ -63,20 +118,12 @@ void Checkpointer::start(const TrainingState& state) {
   saving_ = true;
   failed_ = false;
   written_ = false;
-  error_.clear();
   step_ = state.step;
   d_sae_ = state.weights.W_enc.rows;
   state_json_ = state.to_json();
-  // All ranks copy the same step; the folder exists before anyone writes into it.
-  if (comm_.rank() == 0) {
-    try {
-      begin_checkpoint(files_, run_, step_);
-    } catch (const Error& error) {
-      error_ = error.what();
-    }
-  }
-  comm_.barrier();
+  comm_.barrier();  // all ranks copy the same step
   thread_ = std::thread(&Checkpointer::write, this, first, last, std::move(rows), std::move(shared));
+  return true;
 }
 
 void Checkpointer::write(int64_t first, int64_t last, std::vector<CheckpointTensor> rows,
@@ -107,19 +154,14 @@ void Checkpointer::settle(const std::vector<Signals>& signals) {
   saving_ = false;
   failed_ =
       std::any_of(signals.begin(), signals.end(), [](const Signals& one) { return one[kSaveFailed] > 0; });
-  if (!error_.empty())
-    reporter_.report(
-        {{"event", "warning"},
-         {"code", "checkpoint_failed"},
-         {"message", fmt::format("the checkpoint of step {} was not saved; the one before it stays: {}",
-                                 step_, error_)}});
+  if (!error_.empty()) not_saved(error_);
   if (comm_.rank() == 0) publish(signals);
 }
 
 void Checkpointer::publish(const std::vector<Signals>& signals) {
-  const fs::path folder = run_ / "checkpoints" / checkpoint_name(step_);
+  uint64_t bytes = 0;
   try {
-    if (failed_) return files_.remove_all(folder.string() + ".tmp");
+    if (failed_) return abandon_checkpoint(files_, run_, step_);
     std::vector<CheckpointFile> parts;
     for (int r = 0; r < comm_.size(); ++r) {
       const Share share = share_of(1, d_sae_, r, comm_.size());
@@ -133,17 +175,63 @@ void Checkpointer::publish(const std::vector<Signals>& signals) {
       parts.push_back(part);
     }
     parts.push_back(shared_file_);
-    const uint64_t bytes = publish_checkpoint(files_, run_, step_, parts, state_json_);
-    remove_old_checkpoints(files_, run_, config_.keep_last);
-    reporter_.report({{"event", "checkpoint"}, {"step", step_}, {"path", folder.string()}, {"bytes", bytes}});
+    bytes = publish_checkpoint(files_, run_, step_, parts, state_json_);
   } catch (const std::exception& error) {
-    failed_ = true;
-    reporter_.report(
-        {{"event", "warning"},
-         {"code", "checkpoint_failed"},
-         {"message", fmt::format("the checkpoint of step {} was not saved; the one before it stays: {}",
-                                 step_, error.what())}});
+    not_saved(error.what());
+    try {
+      // On a full disk its room is needed.
+      if (!std::exchange(failed_, true)) abandon_checkpoint(files_, run_, step_);
+    } catch (const Error&) {
+      // The next begin_checkpoint removes it.
+    }
+    return;
   }
+  keep_newest();
+  tell(step_, bytes);
+}
+
+// The new one stands, whatever becomes of the old ones. What is told of the new one may still get lost with
+// the launcher; the training is then taken up from the one before it, which at least two kept leave there.
+void Checkpointer::keep_newest() {
+  if (!reporter_.is_recorded()) return;  // the next one looks again
+  try {
+    remove_old_checkpoints(files_, run_, config_.keep_last, step_);
+  } catch (const std::exception& error) {
+    warn("checkpoint_not_removed", fmt::format("an old checkpoint could not be removed: {}", error.what()));
+  }
+}
+
+// With all that are there: what was removed is known even where an earlier report was lost in a crash.
+void Checkpointer::tell(int64_t step, uint64_t bytes) {
+  nlohmann::ordered_json event{{"event", "checkpoint"},
+                               {"step", step},
+                               {"path", (run_ / "checkpoints" / checkpoint_name(step)).string()},
+                               {"bytes", bytes}};
+  try {
+    const std::vector<int64_t> kept = checkpoint_steps(run_);
+    const bool seen = std::find(kept.begin(), kept.end(), step) != kept.end();
+    if (seen && kept.size() <= kMostKept) event["kept"] = kept;
+  } catch (const fs::filesystem_error&) {
+    // The next one tells it.
+  }
+  reporter_.report(std::move(event));
+}
+
+void Checkpointer::tell_restored(int64_t step) {
+  const auto manifest = read_manifest(run_ / "checkpoints" / checkpoint_name(step));
+  std::error_code error;
+  uint64_t bytes = fs::file_size(manifest.folder / "manifest.json", error);
+  for (const CheckpointFile& part : manifest.parts) bytes += part.bytes;
+  tell(step, bytes);
+}
+
+void Checkpointer::warn(const char* code, const std::string& message) {
+  reporter_.report({{"event", "warning"}, {"code", code}, {"message", message}});
+}
+
+void Checkpointer::not_saved(const std::string& reason) {
+  warn("checkpoint_failed",
+       fmt::format("the checkpoint of step {} was not saved; the one before it stays: {}", step_, reason));
 }
 
 bool Checkpointer::finish() {

@@ -26,8 +26,14 @@ class Checkpointer {
   void restore(int64_t step, TrainingState& state);
 
   bool busy() const { return saving_; }
-  // Collective. Copies the state and starts writing. While busy: finishes the one before first.
-  void start(const TrainingState& state);
+  // Collective. Copies the state and starts writing. While busy: finishes the one before first. False: there
+  // is no room for it, and nothing was begun; that is said once until there is room again, or where somebody
+  // `asked` for this checkpoint.
+  bool start(const TrainingState& state, bool asked = false);
+  // Why the last start() was false; else empty.
+  const std::string& no_room() const { return no_room_; }
+  // On rank 0: what the training was resumed from, for whoever was not told when it was written.
+  void tell_restored(int64_t step);
   // This rank's news for the others.
   void fill(Signals& signals) const;
   // The news of all ranks, the same on all: publishes when every part is written.
@@ -45,9 +51,15 @@ class Checkpointer {
     std::vector<Move> moves;
   };
   Copies place(const TrainingState& state) const;
+  void begin(int64_t step);
+  bool look_for_room(const TrainingState& state, bool asked);
   void write(int64_t first, int64_t last, std::vector<CheckpointTensor> rows,
              std::vector<CheckpointTensor> shared);
   void publish(const std::vector<Signals>& signals);
+  void keep_newest();
+  void tell(int64_t step, uint64_t bytes);
+  void warn(const char* code, const std::string& message);
+  void not_saved(const std::string& reason);
 
   FileSystem& files_;
   fs::path run_;
@@ -63,6 +75,8 @@ class Checkpointer {
   View room_;
   CheckpointFile rows_file_, shared_file_;
   std::string error_;
+  std::string no_room_;
+  bool said_no_room_ = false;
   std::atomic<bool> written_{false};
   std::thread thread_;
 };

@@ -44,14 +44,15 @@ class Trainer {
                         {"backend", backend_.name()},
                         {"exchange", device_.exchange->name()},
                         {"plan", plan_.to_json()}});
+    if (comm_.rank() == 0 && options_.resume_step) checkpointer_.tell_restored(*options_.resume_step);
     const Request request = train_steps();
     reporter_.progress(state_.step, "checkpoint");
     device_.exchange->finish();
-    if (saved_step_ != state_.step) save();
-    const bool saved = checkpointer_.finish();
+    if (saved_step_ != state_.step) save(request != Request::none);
+    const bool saved = checkpointer_.finish() && saved_step_ == state_.step;
     if (!saved && (request == Request::pause || device_.memory == DeviceMemory::gpu))
-      fail(ErrorCode::retry, "the checkpoint of step {} could not be saved; the one before it stays",
-           state_.step);
+      fail(ErrorCode::retry, "the checkpoint of step {} could not be saved; the one before it stays{}{}",
+           state_.step, checkpointer_.no_room().empty() ? "" : ": ", checkpointer_.no_room());
     if (request != Request::pause) return finish(request == Request::finish);
     if (comm_.rank() == 0) reporter_.report({{"event", "paused"}, {"step", state_.step}});
     return Outcome::paused;
@@ -63,12 +64,13 @@ class Trainer {
     TrainingMetrics metrics(config_, comm_, *device_.exchange);
     const double start = monotonic_seconds();
     saved_step_ = options_.resume_step.value_or(-1);
-    Request request = Request::none;
+    Request request = options_.finish ? Request::finish : Request::none;
     while (state_.step < config_.train.steps && request < Request::finish) {
       reporter_.progress(state_.step, "train");
       request = one_step(loader, metrics);
       const int64_t every = config_.checkpoint.every_steps;
-      if (request == Request::checkpoint || (every > 0 && state_.step % every == 0)) save();
+      const bool due = every > 0 && state_.step % every == 0 && request < Request::finish;
+      if (due || request == Request::checkpoint) save(request == Request::checkpoint);
     }
     seconds_ = monotonic_seconds() - start;
     return request;
@@ -86,10 +88,9 @@ class Trainer {
     step_.share_state();
   }
 
-  void save() {
+  void save(bool asked) {
     if (steps_run_ > 0) step_.ensure_finite();  // weights are void after a step whose loss was not
-    checkpointer_.start(state_);
-    saved_step_ = state_.step;
+    if (checkpointer_.start(state_, asked)) saved_step_ = state_.step;
   }
 
   std::vector<std::span<float>> slots() const {

@@ -24,6 +24,7 @@ struct TrainerOptions {
   MakeDevice device;  // called once for the training, and on rank 0 again for the evaluation at its end
   int threads = 1;    // of this rank, for the plan
   std::optional<int64_t> resume_step;   // continue from RUN/checkpoints/step-S
+  bool finish = false;                  // export that, without a further step
   std::atomic<int>* request = nullptr;  // a Request; reset to none when taken
 };
 
