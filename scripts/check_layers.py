@@ -22,7 +22,7 @@ ALLOWED = {
     "control/store": {"common/protocol", "common/base"},
     "control/monitor": {"control/store", "common/protocol", "common/base"},
     "control/jobs": {"control/launch", "control/select", "control/monitor", "control/store", "common/plan", "common/protocol", "common/base"},
-    "control/api": {"control/select", "control/monitor", "control/store", "common/plan", "common/protocol", "common/base"},
+    "control/api": {"control/jobs", "control/select", "control/monitor", "control/store", "common/plan", "common/protocol", "common/base"},
     "control/net": {"control/api", "control/monitor", "common/base"},
     "control/select": {"control/monitor", "control/store", "common/plan", "common/protocol", "common/base"},
 }

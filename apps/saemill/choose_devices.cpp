@@ -42,17 +42,21 @@ ChosenDevices choose_automatically(int count, const std::string& worker,
 }
 
 // Foreign processes are the person's own business: only what cannot work is refused.
-void refuse_unusable(const Snapshot& snapshot, const std::vector<std::string>& names) {
+void refuse_unusable(const Snapshot& snapshot, const std::vector<std::string>& names,
+                     const std::string& leased_to) {
   for (const Problem& problem : validate(snapshot, names, 0).errors) {
     const Device* device = find_device(snapshot.devices, problem.gpu);
     if (device != nullptr && device->availability == Availability::foreign) continue;
+    const bool own =
+        device != nullptr && device->availability == Availability::leased && device->current_job == leased_to;
+    if (own) continue;
     fail(ErrorCode::usage, "--devices: {}; {}", problem.message, problem.fix);
   }
 }
 
 }  // namespace
 
-ChosenDevices choose_devices(const std::string& text, const std::string& worker,
+ChosenDevices choose_devices(const std::string& text, const std::string& leased_to, const std::string& worker,
                              const std::function<int64_t(int64_t)>& memory_on_gpu) {
   const DeviceNames asked = parse_devices(text);
   if (asked.automatic > 0) return choose_automatically(asked.automatic, worker, memory_on_gpu);
@@ -76,7 +80,7 @@ ChosenDevices choose_devices(const std::string& text, const std::string& worker,
   if (gpus == 0) return chosen;
   if (gpus < chosen.devices.size())
     fail(ErrorCode::usage, "--devices {}: a training runs on GPUs or on CPU slots, not on both", text);
-  refuse_unusable(*snapshot, asked.names);
+  refuse_unusable(*snapshot, asked.names, leased_to);
   if (const std::string problem = problem_of_worker(worker); !problem.empty())
     fail(ErrorCode::bad_config, "--devices {}: {}", text, problem);
   return chosen;

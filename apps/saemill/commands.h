@@ -17,6 +17,13 @@ void add_gpus(CLI::App& app, Command& chosen);
 void add_doctor(CLI::App& app, Command& chosen);
 void add_serve(CLI::App& app, Command& chosen);
 void add_login(CLI::App& app, Command& chosen);
+// Of the server's trainings.
+void add_submit(CLI::App& app, Command& chosen);
+void add_ps(CLI::App& app, Command& chosen);
+void add_logs(CLI::App& app, Command& chosen);
+void add_training_actions(CLI::App& app, Command& chosen);  // pause, resume, ...
+void add_rm(CLI::App& app, Command& chosen);
+void add_download(CLI::App& app, Command& chosen);
 
 // Commands that saemill-worker does. They are listed for --help, and executed with their arguments as they
 // are.

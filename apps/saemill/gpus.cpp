@@ -1,9 +1,5 @@
 // saemill gpus: see the devices of this machine, ask which to take, check a choice.
 #include <fmt/format.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include <cstdio>
 
@@ -12,6 +8,7 @@
 #include "device_source.h"
 #include "estimate.h"
 #include "gpus_table.h"
+#include "watch.h"
 
 namespace saemill {
 namespace {
@@ -35,11 +32,6 @@ struct Options {
   std::vector<std::string> overrides;
 };
 
-void put(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
-}
-
 std::vector<Device> shown(const Snapshot& snapshot, const Options& options) {
   std::vector<Device> devices;
   for (const Device& device : snapshot.devices)
@@ -47,48 +39,23 @@ std::vector<Device> shown(const Snapshot& snapshot, const Options& options) {
   return devices;
 }
 
-void show(const Snapshot& snapshot, const Options& options) {
+std::string text_of(const Snapshot& snapshot, const Options& options) {
   const auto devices = shown(snapshot, options);
-  put(options.json ? devices_json(devices).dump() + "\n"
-                   : render_table(snapshot, devices, style_of_terminal()));
+  return options.json ? devices_json(devices).dump() + "\n"
+                      : render_table(snapshot, devices, style_of_terminal());
 }
 
-// Until Ctrl-C. On a terminal each table takes the place of the one before.
-int watch(const Options& options) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT), sigaddset(&signals, SIGTERM);
-  // Before the machine starts threads, which would take the signals otherwise.
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  const int stop = ::signalfd(-1, &signals, SFD_CLOEXEC);
-  ensure(stop >= 0, "no signalfd");
+int watch_devices(const Options& options) {
+  const Interrupt interrupt;  // before the machine starts threads
   const auto source = device_source(options.machine, options.server);
-  const bool in_place = ::isatty(STDOUT_FILENO) == 1 && !options.json;
   source->look(0);  // what is measured over time is there from the second reading on
-  if (in_place) put("\x1b[2J");
-  while (true) {
-    pollfd polled{stop, POLLIN, 0};
-    if (::poll(&polled, 1, static_cast<int>(options.interval * 1e3)) > 0) break;
-    const auto snapshot = source->look(0);
-    if (in_place) put("\x1b[H");
-    const auto devices = shown(*snapshot, options);
-    std::string text = options.json ? devices_json(devices).dump() + "\n"
-                                    : render_table(*snapshot, devices, style_of_terminal());
-    if (in_place) {  // clears the end of each line, and what was below
-      for (size_t at = text.find('\n'); at != std::string::npos; at = text.find('\n', at + 4))
-        text.insert(at, "\x1b[K");
-      text += "\x1b[J";
-    }
-    put(text);
-    if (std::ferror(stdout) != 0) break;  // nobody reads any more
-  }
-  ::close(stop);
-  return 0;
+  if (interrupt.within(options.interval)) return 0;
+  return watch(interrupt, options.interval, options.json, [&] { return text_of(*source->look(0), options); });
 }
 
 int list(const Options& options) {
-  if (options.watch) return watch(options);
-  show(*device_source(options.machine, options.server)->look(kSettleSeconds), options);
+  if (options.watch) return watch_devices(options);
+  put(text_of(*device_source(options.machine, options.server)->look(kSettleSeconds), options));
   return 0;
 }
 

@@ -25,6 +25,12 @@ int run(CLI::App& app, int argc, char** argv) {
   saemill::add_doctor(app, chosen);
   saemill::add_serve(app, chosen);
   saemill::add_login(app, chosen);
+  saemill::add_submit(app, chosen);
+  saemill::add_ps(app, chosen);
+  saemill::add_logs(app, chosen);
+  saemill::add_training_actions(app, chosen);
+  saemill::add_rm(app, chosen);
+  saemill::add_download(app, chosen);
   saemill::add_worker_commands(app);
   const auto commands = app.get_subcommands([](CLI::App*) { return true; });
   const auto named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };

@@ -17,6 +17,8 @@
 #include "common/base/proc.h"
 #include "control/api/live_feed.h"
 #include "control/api/secret.h"
+#include "control/api/training_feed.h"
+#include "control/jobs/jobs.h"
 #include "control/launch/worker_client.h"
 #include "control/net/server.h"
 #include "gpu_constants.h"
@@ -27,13 +29,14 @@ namespace saemill {
 namespace {
 
 constexpr double kInspectSeconds = 30;
-constexpr int kConnections = 8;  // to the database: the pool's, the recorders' and the sampler's threads
+constexpr int kConnections = 10;  // to the database: the pool's, the recorders', the sampler's and the jobs'
 
 struct Options {
   MachineOptions machine;
   std::string listen = "127.0.0.1:8750", database, worker;
   std::vector<std::string> activations, hosts;
-  double period = 1;
+  double period = 1, hang_after = 120;
+  int64_t keep_checkpoints = 0, keep_trainings = 0;  // days
   bool behind_proxy = false;
 };
 
@@ -127,11 +130,16 @@ class Serving {
         machine_events_(database_),
         sessions_(database_),
         idempotency_(database_),
+        trainings_(database_),
+        checkpoints_(database_),
+        training_metrics_(database_),
+        training_events_(database_),
         auth_(data.token(), data.server_id(), sessions_),
         hub_([this] {
           if (net::Server* server = listening_.load()) server->wake();
         }),
         feed_(hub_, host_name()),
+        training_feed_(hub_),
         recorder_(history_),
         event_recorder_(machine_events_,
                         [this](const MachineEvent& event) {
@@ -143,14 +151,18 @@ class Serving {
                   .data = data.folder(),
                   .leases = &leases_,
                   .recorder = &recorder_}),
+        jobs_(jobs_options(options), database_, leases_, monitor_, training_feed_),
         services_(make_services(options)),
         server_(server_options(options), services_) {
     feed_.record_with(&event_recorder_);
     idempotency_.abandon_all(data.server_id());
     listening_ = &server_;
     monitor_.start([this](const std::shared_ptr<const Snapshot>& snapshot) { feed_.on_snapshot(*snapshot); });
+    open_channels();
+    jobs_.start();
   }
   ~Serving() {
+    jobs_.stop();
     monitor_.stop();
     listening_ = nullptr;
   }
@@ -180,6 +192,18 @@ class Serving {
     services.net = [this] { return server_.status(); };
     services.history = &history_;
     services.events = &machine_events_;
+    services.trainings = &trainings_;
+    services.checkpoints = &checkpoints_;
+    services.training_metrics = &training_metrics_;
+    services.training_events = &training_events_;
+    services.run_folder = [this](const std::string& id) { return jobs_.run_folder(id); };
+    services.create_trainings = [this](std::vector<TrainingRow> rows, bool now) {
+      return jobs_.create(std::move(rows), now);
+    };
+    services.control_training = [this](const std::string& id, const ControlRequest& request) {
+      return jobs_.control(id, request);
+    };
+    services.erase_training = [this](const std::string& id) { jobs_.erase(id); };
     services.idempotency = &idempotency_;
     services.auth = &auth_;
     services.hub = &hub_;
@@ -188,10 +212,34 @@ class Serving {
                            const std::filesystem::path& path, const std::string& tensor) {
       return inspect_json(worker, path.string(), tensor, kInspectSeconds, leaving);
     };
-    services.gpu_constants = [folder = data_.folder()](const Device& gpu, const std::string& driver_version) {
+    services.gpu_constants = gpu_constants_of_machine();
+    return services;
+  }
+  MeasuredConstants gpu_constants_of_machine() const {
+    return [folder = data_.folder()](const Device& gpu, const std::string& driver_version) {
       return measured_constants(folder, gpu, driver_version);
     };
-    return services;
+  }
+  JobsOptions jobs_options(const Options& options) const {
+    return {.data = data_.folder(),
+            .program = std::filesystem::read_symlink("/proc/self/exe"),
+            .worker = find_worker(options.worker),
+            .server_id = data_.server_id(),
+            .host = host_name(),
+            .hang_after = options.hang_after,
+            .keep_checkpoints_days = options.keep_checkpoints,
+            .keep_trainings_days = options.keep_trainings,
+            .gpu_constants = gpu_constants_of_machine()};
+  }
+  // A client may come back for any training with the seq it has seen last.
+  void open_channels() {
+    std::vector<TrainingRow> all;
+    for (TrainingQuery query{.limit = Trainings::kMostPerPage};; ++query.page) {
+      const auto page = trainings_.list(query).trainings;
+      if (page.empty()) break;
+      all.insert(all.end(), page.begin(), page.end());
+    }
+    training_feed_.open_all(all, [this](const std::string& id) { return checkpoints_.list(id); });
   }
 
   ServerData& data_;
@@ -202,13 +250,19 @@ class Serving {
   MachineEvents machine_events_;
   Sessions sessions_;
   IdempotencyKeys idempotency_;
+  Trainings trainings_;
+  Checkpoints checkpoints_;
+  TrainingMetrics training_metrics_;
+  TrainingEvents training_events_;
   api::Auth auth_;
   std::atomic<net::Server*> listening_ = nullptr;
   api::Hub hub_;
   api::LiveFeed feed_;
+  api::TrainingFeed training_feed_;
   Recorder recorder_;
   EventRecorder event_recorder_;
   Monitor monitor_;
+  Jobs jobs_;
   api::Services services_;
   net::Server server_;
 };
@@ -249,8 +303,7 @@ int run(const Options& options) {
 
 void add_serve(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      app.add_subcommand("serve", "Serve this machine over HTTP: devices, planning, events, live");
+  CLI::App* command = app.add_subcommand("serve", "Serve this machine over HTTP: trainings, devices, live");
   command->add_option("--listen", options->listen, "Address and port; port 0 is any free one")
       ->capture_default_str()
       ->type_name("ADDRESS:PORT");
@@ -269,6 +322,21 @@ void add_serve(CLI::App& app, Command& chosen) {
       ->type_name("PATH");
   command->add_option("--period", options->period, "Seconds between two samples of the devices")
       ->check(CLI::Range(0.25, 60.0))
+      ->capture_default_str();
+  command
+      ->add_option("--hang-after", options->hang_after,
+                   "Seconds without a sign of life after which a training's launcher is killed and restarted")
+      ->check(CLI::Range(5.0, 86400.0))
+      ->capture_default_str();
+  command
+      ->add_option("--keep-checkpoints", options->keep_checkpoints,
+                   "Days after which the checkpoints of a completed training are deleted; 0: never")
+      ->check(CLI::Range(0, 36500))
+      ->capture_default_str();
+  command
+      ->add_option("--keep-trainings", options->keep_trainings,
+                   "Days after which a training that has ended is deleted with all its files; 0: never")
+      ->check(CLI::Range(0, 36500))
       ->capture_default_str();
   command->add_option("--host", options->hosts, "A name that people come by, beside localhost; repeatable")
       ->type_name("NAME")

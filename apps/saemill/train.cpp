@@ -13,7 +13,7 @@ namespace {
 
 struct TrainArguments {
   JobOptions job;
-  std::string config, devices = "auto";
+  std::string config, devices = "auto", leased_to;
   std::string out;
   std::string progress = "bar";
 };
@@ -23,12 +23,13 @@ int train(const TrainArguments& arguments) {
   options.config = arguments.config;
   options.out = arguments.out;
   // Before anything else runs here: looking at the devices takes threads, which end before ranks start.
-  const ChosenDevices chosen = choose_devices(arguments.devices, options.worker, [&](int64_t count) {
-    const std::string config =
-        options.config.empty() ? arguments.out + "/config.json" : options.config.string();
-    return estimate_file(config, options.overrides, {count, DeviceMemory::gpu}, options.worker)
-        .memory_required;
-  });
+  const ChosenDevices chosen =
+      choose_devices(arguments.devices, arguments.leased_to, options.worker, [&](int64_t count) {
+        const std::string config =
+            options.config.empty() ? arguments.out + "/config.json" : options.config.string();
+        return estimate_file(config, options.overrides, {count, DeviceMemory::gpu}, options.worker)
+            .memory_required;
+      });
   options.devices = chosen.devices;
   auto progress = make_progress(arguments.progress);
   if (!chosen.note.empty()) progress->on_message(chosen.note);
@@ -63,10 +64,17 @@ void add_train(CLI::App& app, Command& chosen) {
           "auto (the best free GPU, else one CPU slot with every core), auto:N, or gpu:0,gpu:1,... or "
           "cpu:0,cpu:1,...: one rank each")
       ->capture_default_str();
+  command
+      ->add_option("--leased-to", arguments->leased_to,
+                   "The training of a server that has leased the devices, as the server starts it")
+      ->type_name("ID");
   command->add_option("--out", arguments->out, "The run folder; default: runs/NAME, numbered")
       ->type_name("DIR");
   command->add_flag("--resume", arguments->job.resume,
                     "Continue the run in --out from its newest valid checkpoint");
+  command->add_flag(
+      "--finish", arguments->job.finish,
+      "With --resume: export the newest checkpoint as the finished SAE, without a further step");
   command->add_option("--progress", arguments->progress, "How progress is shown")
       ->check(CLI::IsMember({"bar", "json", "none"}))
       ->capture_default_str();

@@ -106,6 +106,23 @@ TEST(RunConfig, OverridesAndTomlErrors) {
   EXPECT_THROW(load_run_config(path, {}), Error);
 }
 
+TEST(RunConfig, ATreeIsNotValidated) {
+  const fs::path path = fs::path(testing::TempDir()) / "saemill_tree.toml";
+  std::ofstream(path) << "odd = true\n[sae]\nk = [8, 16]\n";
+  const nlohmann::json tree = load_config_tree(path, {"train.lr=[1e-3, 3e-4]", "name=b"});
+  EXPECT_EQ(tree, nlohmann::json::parse(
+                      R"({"odd": true, "name": "b", "sae": {"k": [8, 16]}, "train": {"lr": [1e-3, 3e-4]}})"));
+  EXPECT_THROW(load_config_tree(path, {"sae.kk=1"}), ConfigError);
+  EXPECT_THROW(load_run_config(path, {}), ConfigError);
+  std::ofstream(path) << "sae = 1\n";
+  try {
+    load_config_tree(path, {"sae.k=8"});
+    FAIL() << "a number is no table";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::bad_config);
+  }
+}
+
 TEST(RunConfig, KeysThatChangeResults) {
   RunConfig a, b;
   b.train.seed = 1;

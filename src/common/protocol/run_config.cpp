@@ -120,6 +120,30 @@ Json parse_toml(const std::string& text, const std::string& source) {
   }
 }
 
+// "train.lr=3e-4". A bare word is a text.
+void apply_override(Json& tree, const std::string& override_text, const std::string& source) {
+  const size_t equals = override_text.find('=');
+  if (equals == std::string::npos)
+    fail(ErrorCode::usage, "--set {} has no \"=\"; accepted: key=value, e.g. train.lr=3e-4", override_text);
+  const std::string name = override_text.substr(0, equals), value = override_text.substr(equals + 1);
+  find_key(name);
+  Json parsed = value;
+  try {
+    std::ostringstream json;
+    json << toml::json_formatter{toml::parse("value = " + value)};
+    parsed = Json::parse(json.str())["value"];
+  } catch (const toml::parse_error&) {
+    parsed = value;
+  }
+  std::string pointer = "/" + name;
+  std::replace(pointer.begin(), pointer.end(), '.', '/');
+  try {
+    tree[Json::json_pointer(pointer)] = parsed;
+  } catch (const Json::exception&) {  // "sae" is no table there
+    fail(ErrorCode::bad_config, "{}: --set {} does not fit what the file holds", source, override_text);
+  }
+}
+
 std::vector<ConfigProblem> check_together(RunConfig& config, const std::vector<std::string>& given) {
   std::vector<ConfigProblem> found;
   const auto is_given = [&](const char* name) {
@@ -213,29 +237,17 @@ nlohmann::ordered_json run_config_to_json(const RunConfig& config) {
   return tree;
 }
 
-RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
+Json load_config_tree(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
   const std::string text = read_file(path);
   Json tree =
       path.extension() == ".json" ? Json::parse(text, nullptr, false) : parse_toml(text, path.string());
   if (tree.is_discarded()) fail(ErrorCode::bad_config, "{}: is not valid JSON", path.string());
-  for (const std::string& override_text : overrides) {
-    const size_t equals = override_text.find('=');
-    if (equals == std::string::npos)
-      fail(ErrorCode::usage, "--set {} has no \"=\"; accepted: key=value, e.g. train.lr=3e-4", override_text);
-    const std::string name = override_text.substr(0, equals), value = override_text.substr(equals + 1);
-    find_key(name);
-    Json parsed = value;  // a bare word is a text
-    try {
-      std::ostringstream json;
-      json << toml::json_formatter{toml::parse("value = " + value)};
-      parsed = Json::parse(json.str())["value"];
-    } catch (const toml::parse_error&) {
-      parsed = value;
-    }
-    std::string pointer = "/" + name;
-    std::replace(pointer.begin(), pointer.end(), '.', '/');
-    tree[Json::json_pointer(pointer)] = parsed;
-  }
+  for (const std::string& override_text : overrides) apply_override(tree, override_text, path.string());
+  return tree;
+}
+
+RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
+  const Json tree = load_config_tree(path, overrides);
   try {
     return run_config_from_json(tree);
   } catch (const ConfigError& error) {

@@ -107,8 +107,11 @@ inline constexpr size_t kMostConfigProblems = 20;
 RunConfig run_config_from_json(const nlohmann::json& tree);
 nlohmann::ordered_json run_config_to_json(const RunConfig& config);  // every key, in the order above
 
-// CONFIG.toml (or .json, by its ending) with "train.lr=3e-4" overrides applied before validation. A relative
-// activations.path is taken from the current folder.
+// CONFIG.toml (or .json, by its ending) with "train.lr=3e-4" overrides, not validated: lists and keys that
+// nobody knows are in it as they were given.
+nlohmann::json load_config_tree(const std::filesystem::path& path, const std::vector<std::string>& overrides);
+
+// The same, validated. A relative activations.path is taken from the current folder.
 RunConfig load_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides);
 
 // Fills what depends on the data and the devices: d_sae, lr, batch_size from batch_size_per_device, steps.

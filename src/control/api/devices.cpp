@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "control/api/endpoints.h"
 #include "control/api/problem.h"
+#include "control/api/series_json.h"
 #include "control/api/time_parameter.h"
 #include "control/monitor/recorder.h"
 
@@ -23,26 +24,9 @@ const Device& device_of(const Snapshot& snapshot, const std::string& id) {
   return *device;
 }
 
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> words;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    words.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return words;
-}
-
-Json column(const std::vector<std::optional<double>>& values) {
-  Json list = Json::array();
-  for (const auto& value : values) list.push_back(value ? Json(*value) : Json(nullptr));
-  return list;
-}
-
 Json to_json(const HistorySeries& series, const std::string& uuid) {
   Json json{{"uuid", uuid}, {"bucket_s", series.bucket_s}, {"time", series.time}};
-  for (const auto& field : series.fields)
-    json[field.name] = {{"min", column(field.min)}, {"mean", column(field.mean)}, {"max", column(field.max)}};
+  for (const auto& field : series.fields) json[field.name] = columns_json(field.min, field.mean, field.max);
   Json jobs = Json::array();
   for (const std::string& job : series.job) jobs.push_back(job.empty() ? Json(nullptr) : Json(job));
   json["job"] = std::move(jobs);
@@ -72,7 +56,7 @@ HttpResponse device_history(Services& services, const Request& request) {
   query.to = time_parameter(request, "to", now + 1);
   query.from = time_parameter(request, "from", query.to - kDefaultSpan);
   query.buckets = request.integer("buckets", 300, 1, 5000);
-  if (const auto fields = request.text("fields")) query.fields = split(*fields);
+  query.fields = request.list("fields");
   return json_response(to_json(services.history->query(query), query.uuid));
 }
 

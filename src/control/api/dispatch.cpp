@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "control/api/assets.h"
+#include "control/api/file_answer.h"
 #include "control/api/problem.h"
 #include "control/api/secret.h"
 
@@ -15,8 +16,7 @@ HttpResponse with_etag(HttpResponse response, const std::string& if_none_match) 
   if (response.status != 200) return response;
   const std::string tag = fmt::format("\"{}\"", sha256_hex(response.body).substr(0, 32));
   response.headers.emplace_back("ETag", tag);
-  const bool known = if_none_match == "*" || if_none_match.find(tag) != std::string::npos;
-  if (known) {
+  if (names_etag(if_none_match, tag)) {
     response.status = 304;
     response.body.clear();
   }
@@ -142,7 +142,9 @@ HttpResponse answer(Services& services, const HttpRequest& http) {
   if (http.method == "POST" && !http.idempotency_key.empty() && storable)
     return call_once(services, http, work);
   HttpResponse response = work();
-  return http.method == "GET" ? with_etag(std::move(response), http.if_none_match) : response;
+  if (http.method != "GET") return response;
+  return response.file ? in_part(std::move(response), http)
+                       : with_etag(std::move(response), http.if_none_match);
 }
 
 }  // namespace

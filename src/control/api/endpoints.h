@@ -19,6 +19,23 @@ SAEMILL_ENDPOINT(recommend_devices);
 SAEMILL_ENDPOINT(validate_devices);
 SAEMILL_ENDPOINT(estimate_training);
 SAEMILL_ENDPOINT(inspect_activations);
+// trainings.cpp
+SAEMILL_ENDPOINT(list_trainings);
+SAEMILL_ENDPOINT(create_trainings);
+SAEMILL_ENDPOINT(one_training);
+SAEMILL_ENDPOINT(erase_training);
+SAEMILL_ENDPOINT(control_training);
+SAEMILL_ENDPOINT(duplicate_training);
+// training_series.cpp
+SAEMILL_ENDPOINT(training_metrics);
+SAEMILL_ENDPOINT(training_events);
+// training_files.cpp
+SAEMILL_ENDPOINT(list_checkpoints);
+SAEMILL_ENDPOINT(list_checkpoint_files);
+SAEMILL_ENDPOINT(get_checkpoint_file);
+SAEMILL_ENDPOINT(list_sae_files);
+SAEMILL_ENDPOINT(get_sae_file);
+SAEMILL_ENDPOINT(get_log);
 // catalog.cpp
 SAEMILL_ENDPOINT(get_config_schema);
 SAEMILL_ENDPOINT(get_metric_catalog);

@@ -98,4 +98,8 @@ HttpResponse json_response(const Json& json, int status) {
   return response;
 }
 
+bool names_etag(const std::string& if_none_match, const std::string& etag) {
+  return if_none_match == "*" || if_none_match.find(etag) != std::string::npos;
+}
+
 }  // namespace saemill::api

@@ -1,12 +1,15 @@
 // A request and its answer, as endpoints see them: without sockets, without an HTTP library.
 #pragma once
 
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "control/api/open_file.h"
 
 namespace saemill::api {
 
@@ -18,16 +21,24 @@ struct HttpRequest {
   std::string method;                                        // "GET"; HEAD comes as GET
   std::string target;                                        // "/api/v1/system/gpus/0/history?from=..."
   std::string content_type, idempotency_key, if_none_match;  // empty: the header is absent
+  std::string range, if_range;                               // the same
   std::string session;  // the secret of the cookie that was sent, valid or not; empty: none
   std::string body;
   bool head_only = false;  // it came as HEAD, which must change nothing
+};
+
+// A part of a file that is sent as it is read, never held as a whole.
+struct FileBody {
+  std::shared_ptr<const OpenFile> file;
+  int64_t offset = 0, length = 0;  // bytes
 };
 
 struct HttpResponse {
   int status = 200;
   std::string content_type = "application/json";
   std::string body;
-  Fields headers;  // besides Content-Type and Content-Length
+  std::optional<FileBody> file;  // there: it is sent, and the body is empty
+  Fields headers;                // besides Content-Type and Content-Length
 };
 
 // Percent-decoded. Absent: a bad escape, a NUL, what is no UTF-8, a segment "." or "..", an empty segment
@@ -44,5 +55,8 @@ std::optional<Target> parse_target(std::string_view target);
 Json parse_json(std::string_view text);
 
 HttpResponse json_response(const Json& json, int status = 200);
+
+// Whether a header If-None-Match names this one.
+bool names_etag(const std::string& if_none_match, const std::string& etag);
 
 }  // namespace saemill::api

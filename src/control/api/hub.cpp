@@ -8,9 +8,10 @@ struct Hub::Channel {
   std::string name;
   // Guarded by the hub's mutex.
   int64_t seq = 0;
-  std::deque<MessagePtr> kept;
+  int64_t gone = 0;            // the highest seq that is not kept: who knows it has missed nothing
+  std::list<MessagePtr> kept;  // an empty one takes no memory: most channels are quiet
   size_t kept_bytes = 0;
-  MessagePtr last_tick;
+  std::vector<MessagePtr> last_ticks;  // one of each slot
   // Of the loop's thread alone. `seen`: events up to this one were handed over at the subscription.
   struct Listener {
     std::shared_ptr<Subscriber> subscriber;
@@ -40,7 +41,7 @@ void Hub::open(const std::string& channel, int64_t last_seq) {
   if (slot) return;
   slot = std::make_shared<Channel>();
   slot->name = channel;
-  slot->seq = last_seq;
+  slot->seq = slot->gone = last_seq;
 }
 
 void Hub::close(const std::string& channel) {
@@ -53,40 +54,68 @@ bool Hub::is_open(const std::string& channel) const {
   return channels_.contains(channel);
 }
 
+void Hub::add(const std::shared_ptr<Channel>& channel, int64_t seq, const char* event, const Json& data) {
+  Channel& at = *channel;
+  at.seq = seq;
+  const auto message =
+      std::make_shared<const Message>(Message{at.name, seq, false, serialize(at.name, event, seq, data)});
+  at.kept.push_back(message);
+  at.kept_bytes += message->text.size();
+  while (at.kept.size() > kKept || (at.kept_bytes > kKeptBytes && at.kept.size() > 1)) {
+    at.gone = at.kept.front()->seq;
+    at.kept_bytes -= at.kept.front()->text.size();
+    at.kept.pop_front();
+  }
+  outgoing_.emplace_back(channel, message);
+}
+
 int64_t Hub::publish(const std::string& channel, const char* event, const Json& data) {
   int64_t seq = 0;
   {
     const std::lock_guard lock(mutex_);
     const auto found = channels_.find(channel);
     if (found == channels_.end()) return 0;
-    Channel& at = *found->second;
-    seq = ++at.seq;
-    const auto message =
-        std::make_shared<const Message>(Message{channel, seq, false, serialize(channel, event, seq, data)});
-    at.kept.push_back(message);
-    at.kept_bytes += message->text.size();
-    while (at.kept.size() > kKept || (at.kept_bytes > kKeptBytes && at.kept.size() > 1)) {
-      at.kept_bytes -= at.kept.front()->text.size();
-      at.kept.pop_front();
-    }
-    outgoing_.emplace_back(found->second, message);
+    seq = found->second->seq + 1;
+    add(found->second, seq, event, data);
   }
   wake_();
   return seq;
 }
 
-void Hub::tick(const std::string& channel, const char* event, const Json& data) {
+bool Hub::publish_at(const std::string& channel, int64_t seq, const char* event, const Json& data) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = channels_.find(channel);
+    if (found == channels_.end() || seq <= found->second->seq) return false;
+    add(found->second, seq, event, data);
+  }
+  wake_();
+  return true;
+}
+
+void Hub::tick(const std::string& channel, const char* event, const Json& data, const char* slot) {
   {
     const std::lock_guard lock(mutex_);
     const auto found = channels_.find(channel);
     if (found == channels_.end()) return;
     Channel& at = *found->second;
     const auto message = std::make_shared<const Message>(
-        Message{channel, at.seq, true, serialize(channel, event, at.seq, data)});
-    at.last_tick = message;
+        Message{channel, at.seq, true, serialize(channel, event, at.seq, data), slot});
+    std::erase_if(at.last_ticks, [&](const MessagePtr& older) { return older->slot == slot; });
+    at.last_ticks.push_back(message);
     outgoing_.emplace_back(found->second, message);
   }
   wake_();
+}
+
+void Hub::forget(const std::string& channel) {
+  const std::lock_guard lock(mutex_);
+  const auto found = channels_.find(channel);
+  if (found == channels_.end()) return;
+  Channel& at = *found->second;
+  at.gone = at.seq;
+  at.kept.clear();
+  at.kept_bytes = 0;
 }
 
 Hub::Subscribed Hub::subscribe(const std::shared_ptr<Subscriber>& subscriber, const std::string& channel,
@@ -97,14 +126,13 @@ Hub::Subscribed Hub::subscribe(const std::shared_ptr<Subscriber>& subscriber, co
   if (found == channels_.end()) return {};
   Channel& at = *found->second;
   Subscribed answer{.exists = true, .seq = at.seq, .reset = false, .missed = {}};
-  if (since && *since != at.seq) {
-    const int64_t oldest = at.kept.empty() ? at.seq + 1 : at.kept.front()->seq;
-    answer.reset = *since > at.seq || *since + 1 < oldest;
+  if (since) {
+    answer.reset = *since > at.seq || *since < at.gone;
     if (!answer.reset)
       std::copy_if(at.kept.begin(), at.kept.end(), std::back_inserter(answer.missed),
                    [&](const MessagePtr& message) { return message->seq > *since; });
   }
-  if (at.last_tick) answer.missed.push_back(at.last_tick);
+  answer.missed.insert(answer.missed.end(), at.last_ticks.begin(), at.last_ticks.end());
   at.listeners.push_back({subscriber, at.seq});
   return answer;
 }

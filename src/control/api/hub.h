@@ -5,12 +5,14 @@
 //
 // A message is serialized once, for all. Ticks are the state of now: only the last one counts. Events are
 // never dropped: the last kKept of a channel are kept, so that a client which comes back with `since` gets
-// what it missed, or `reset`.
+// what it missed, or `reset`. seq ascends within a channel: counted here (publish), or given from outside
+// (publish_at), and then with gaps.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,7 +28,8 @@ struct Message {
   std::string channel;
   int64_t seq = 0;
   bool tick = false;
-  std::string text;  // {channel, event, seq, data}
+  std::string text;       // {channel, event, seq, data}
+  std::string slot = "";  // of a tick: it takes the place of the last one with this slot
 };
 using MessagePtr = std::shared_ptr<const Message>;
 
@@ -43,19 +46,27 @@ class Hub {
   explicit Hub(std::function<void()> wake);
 
   // --- any thread
-  void open(const std::string& channel, int64_t last_seq = 0);  // nothing, if it is open
+  // Nothing, if it is open. `last_seq`: of what was published before, which is not kept here.
+  void open(const std::string& channel, int64_t last_seq = 0);
   void close(const std::string& channel);
   bool is_open(const std::string& channel) const;
   int64_t publish(const std::string& channel, const char* event,
                   const Json& data);  // its seq; 0: no such channel
-  void tick(const std::string& channel, const char* event, const Json& data);
+  // With a seq from outside. False, and nothing published: the channel is not open, or has that seq behind
+  // it.
+  bool publish_at(const std::string& channel, int64_t seq, const char* event, const Json& data);
+  // Of each slot the last one counts, and is given to who subscribes.
+  void tick(const std::string& channel, const char* event, const Json& data, const char* slot = "");
+  // Drops the events that it keeps, but neither its seq nor its ticks: for channels that have gone quiet. Who
+  // comes back with an older seq is told `reset`.
+  void forget(const std::string& channel);
 
   // --- the loop's thread
   struct Subscribed {
     bool exists = false;
     int64_t seq = 0;                 // of the channel's last event
     bool reset = false;              // `since` is too old, or from another boot: read REST again
-    std::vector<MessagePtr> missed;  // events after `since`; and the last tick
+    std::vector<MessagePtr> missed;  // events after `since`; and the last ticks
   };
   Subscribed subscribe(const std::shared_ptr<Subscriber>& subscriber, const std::string& channel,
                        std::optional<int64_t> since);
@@ -68,6 +79,8 @@ class Hub {
 
  private:
   struct Channel;
+  void add(const std::shared_ptr<Channel>& channel, int64_t seq, const char* event, const Json& data);
+
   std::function<void()> wake_;
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Channel>> channels_;

@@ -67,6 +67,60 @@ TEST_F(HubTest, SinceThatIsTooOldOrOfAnotherBootIsReset) {
   EXPECT_FALSE(hub_.subscribe(listener_, "a", std::nullopt).reset);
 }
 
+TEST_F(HubTest, ASeqFromOutsideAscendsAndMayHaveGaps) {
+  hub_.open("a", 10);
+  EXPECT_FALSE(hub_.publish_at("a", 10, "x", 1));
+  EXPECT_TRUE(hub_.publish_at("a", 12, "x", 1));
+  EXPECT_TRUE(hub_.publish_at("a", 20, "x", 1));
+  EXPECT_FALSE(hub_.publish_at("a", 20, "x", 1));
+  EXPECT_FALSE(hub_.publish_at("nowhere", 1, "x", 1));
+  EXPECT_TRUE(hub_.subscribe(listener_, "a", 9).reset);  // the channel began behind 10
+  for (const auto& [since, missed] : std::map<int64_t, size_t>{{10, 2}, {11, 2}, {12, 1}, {15, 1}, {20, 0}}) {
+    const auto found = hub_.subscribe(listener_, "a", since);
+    EXPECT_FALSE(found.reset) << since;
+    EXPECT_EQ(found.missed.size(), missed) << since;
+    EXPECT_EQ(found.seq, 20);
+  }
+  EXPECT_TRUE(hub_.subscribe(listener_, "a", 21).reset);
+}
+
+TEST_F(HubTest, WithGapsTheLastThatIsNotKeptDecides) {
+  hub_.open("a");
+  const auto kept = static_cast<int64_t>(Hub::kKept);
+  for (int64_t i = 1; i <= kept + 1; ++i) hub_.publish_at("a", 10 * i, "x", i);
+  EXPECT_TRUE(hub_.subscribe(listener_, "a", 9).reset);
+  EXPECT_FALSE(hub_.subscribe(listener_, "a", 10).reset);
+  EXPECT_EQ(hub_.subscribe(listener_, "a", 10).missed.size(), Hub::kKept);
+}
+
+TEST_F(HubTest, AForgottenChannelKeepsItsSeqAndItsTicks) {
+  hub_.open("a");
+  hub_.publish("a", "x", 1), hub_.publish("a", "x", 2);
+  hub_.tick("a", "state", 3);
+  hub_.forget("a");
+  hub_.forget("nowhere");
+  const auto found = hub_.subscribe(listener_, "a", 1);
+  EXPECT_TRUE(found.reset);
+  EXPECT_EQ(found.seq, 2);
+  EXPECT_EQ(found.missed.size(), 1u);
+  EXPECT_FALSE(hub_.subscribe(listener_, "a", 2).reset);
+  EXPECT_EQ(hub_.publish("a", "x", 4), 3);
+  EXPECT_EQ(hub_.subscribe(listener_, "a", 2).missed.size(), 2u);
+}
+
+TEST_F(HubTest, TicksOfSeveralSlotsStandBesideEachOther) {
+  hub_.open("a");
+  hub_.tick("a", "state", 1), hub_.tick("a", "warning", 2, "warnings"), hub_.tick("a", "state", 3);
+  const auto found = hub_.subscribe(listener_, "a", std::nullopt);
+  ASSERT_EQ(found.missed.size(), 2u);
+  EXPECT_NE(found.missed[0]->text.find("warning"), std::string::npos);
+  EXPECT_NE(found.missed[1]->text.find("\"data\":3"), std::string::npos);
+  Outbox outbox;
+  for (const MessagePtr& one : found.missed) outbox.add(one);
+  for (const MessagePtr& one : found.missed) outbox.add(one);
+  EXPECT_EQ(outbox.take().size(), 2u);
+}
+
 TEST_F(HubTest, ALateListenerGetsTheLastTick) {
   hub_.open("a");
   hub_.tick("a", "system:metrics", 1);

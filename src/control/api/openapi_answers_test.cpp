@@ -7,8 +7,10 @@
 #include "control/api/live_client.h"
 #include "control/api/live_feed.h"
 #include "control/api/openapi.h"
+#include "control/api/run_folder_fixture.h"
 #include "control/api/schema_check.h"
 #include "control/api/services_fixture.h"
+#include "control/api/training_feed.h"
 
 namespace saemill::api {
 namespace {
@@ -22,7 +24,9 @@ std::string lower(std::string text) {
 
 std::string example(const Route& route) {
   std::string path = route.pattern;
-  if (const size_t at = path.find("{id}"); at != std::string::npos) path.replace(at, 4, "0");
+  for (const auto& [brace, value] : std::map<std::string, std::string>{
+           {"{id}", "0"}, {"{name}", "step-00000010"}, {"{file}", "rows.safetensors"}})
+    if (const size_t at = path.find(brace); at != std::string::npos) path.replace(at, brace.size(), value);
   return path;
 }
 
@@ -59,10 +63,14 @@ class OpenapiAnswers : public ServicesTest {
   void ask_devices();
   void ask_recommend_and_validate();
   void ask_estimate_and_inspect();
+  void ask_files();
+  void create_trainings_everyhow();
+  void ask_trainings();
   void ask_others();
   void ask_of_other_snapshots();
   void refuse_everywhere();
   void follow_live();
+  void follow_trainings();
   std::vector<Json> sent(LiveClient& client);
 
   SchemaCheck check_{Json::parse(openapi_json())};
@@ -91,10 +99,11 @@ void OpenapiAnswers::compare(const HttpRequest& request, const HttpResponse& res
 
 void OpenapiAnswers::compare_content(const Json& wanted, const HttpResponse& response) {
   const std::string type = response.content_type.substr(0, response.content_type.find(';'));
-  EXPECT_EQ(wanted.contains("content"), !response.body.empty());
+  EXPECT_EQ(wanted.contains("content"), response.file || !response.body.empty());
   if (!wanted.contains("content")) return;
   ASSERT_TRUE(wanted["content"].contains(type)) << type;
   const Json& schema = wanted["content"][type].at("schema");
+  if (response.file) return;
   if (type.starts_with("text/")) return fits(schema, response.body);
   const Json body = Json::parse(response.body);
   fits(schema, body);
@@ -119,6 +128,10 @@ void OpenapiAnswers::fill_store() {
   list[2].code = "hot", list[2].severity = Severity::warning;
   for (MachineEvent& event : list) event.time = 1.8e9, event.host = "here", event.message = "it happened";
   events_->add(list);
+  // Where `example` finds something.
+  write_run(services_.run_folder("0"));
+  add_training(*database_, "0");
+  add_training(*database_, "waiting", TrainingStatus::queued);
 }
 
 void OpenapiAnswers::ask_devices() {
@@ -195,6 +208,110 @@ void OpenapiAnswers::ask_estimate_and_inspect() {
     ask("POST", target, R"({"gpu_ids": [0]})", target);
     EXPECT_EQ(ask("POST", target, R"({"gpu_ids": [1]})", target), 409);
   }
+}
+
+void OpenapiAnswers::ask_files() {
+  const std::string trainings = "/api/v1/trainings/";
+  const auto request = [&](const std::string& path, const std::string& range) {
+    HttpRequest asked;
+    asked.method = "GET", asked.target = trainings + path, asked.range = range;
+    return asked;
+  };
+  for (const char* path : {"0/checkpoints", "0/checkpoints/step-00000010", "0/sae", "0/logs?rank=launcher",
+                           "0/logs?rank=0&tail=5"})
+    expect(200, "GET", trainings + path);
+  for (const char* path : {"0/checkpoints/step-00000010/manifest.json", "0/sae/rows.safetensors"}) {
+    expect(200, "GET", trainings + path);
+    EXPECT_EQ(ask(request(path, "bytes=0-0")).status, 206);
+    EXPECT_EQ(ask(request(path, "bytes=100-")).status, 416);
+    expect(404, "GET", trainings + path + "x");
+  }
+  for (const char* path : {"nobody/checkpoints", "0/checkpoints/none", "nobody/sae", "0/logs?rank=3"})
+    expect(404, "GET", trainings + path);
+  for (const char* path : {"waiting/sae", "waiting/sae/cfg.json"}) expect(409, "GET", trainings + path);
+  for (const char* query : {"?rank=x", "?tail=x"}) expect(400, "GET", trainings + "0/logs" + query);
+}
+
+void OpenapiAnswers::create_trainings_everyhow() {
+  const std::string trainings = "/api/v1/trainings";
+  const auto with = [](const std::string& config, const std::string& more) {
+    return fmt::format(R"({{"config": {}{}}})", config, more);
+  };
+  const std::string fine = config_of("shard.safetensors");
+  const std::string all = R"("priority": 1, "after": ["0"], "time_limit_s": 60, "max_restarts": 0,
+                             "hold": false, "start": "queue")";
+  expect(201, "POST", trainings, with(fine, ""));
+  expect(201, "POST", trainings, with(fine, R"(, "gpu_ids": null, "device_count": 2, )" + all));
+  expect(201, "POST", trainings, with(fine, R"(, "gpu_ids": [0, "gpu:7"], )" + all));
+  std::string group = fine;
+  group.replace(group.find("\"k\": 8"), 6, "\"k\": [4, 8]");
+  expect(201, "POST", trainings, with(group, ""));
+  expect(403, "POST", trainings, with(config_of("/etc/passwd"), ""));
+  expect(404, "POST", trainings, with(config_of("nothing.safetensors"), ""));
+  for (const char* more : {R"(, "gpu_ids": [99])", R"(, "device_count": 99)", R"(, "after": ["nobody"])"})
+    expect(422, "POST", trainings, with(fine, more));
+  expect(422, "POST", trainings, with(R"({"sae": {"k": []}})", ""));
+  const std::string again = trainings + "/new-1/duplicate";
+  expect(201, "POST", again);
+  expect(201, "POST", again, R"({"overrides": {"sae.k": 4}, "name": "x", "device_count": 1, )" + all + "}");
+  expect(201, "POST", again, R"({"gpu_ids": [0]})");
+  expect(404, "POST", trainings + "/nobody/duplicate", "{}");
+  expect(422, "POST", again, R"({"overrides": {"sae.k": -1}})");
+  busy_ = true;
+  expect(409, "POST", trainings, with(fine, R"(, "start": "now")"));
+  expect(409, "POST", again, R"({"start": "now"})");
+  for (const std::string& target : {trainings, again, trainings + "/new-1/control"}) {
+    ask("POST", target, "{}", target);
+    EXPECT_EQ(ask("POST", target, R"({"more": 1})", target), 409);
+  }
+}
+
+// With all that a training may tell.
+TrainingRow full_training() {
+  TrainingRow row;
+  row.id = "full", row.name = "run", row.status = TrainingStatus::running, row.group_id = "g";
+  row.reason_code = "restarting", row.reason_message = "GPU-1 was lost",
+  row.expected_start = 1'800'000'000'000;
+  row.asked_gpu_ids = R"(["GPU-1"])", row.device_uuids = R"(["GPU-1"])", row.gpu_ids = "[0]";
+  row.time_limit_s = 60, row.finalized_from_step = 3, row.error = "it failed";
+  row.started_at = 1'800'000'000'000, row.completed_at = 1'800'000'000'001;
+  row.server_id = "server";
+  return row;
+}
+
+void OpenapiAnswers::ask_trainings() {
+  const std::string trainings = "/api/v1/trainings", full = trainings + "/full";
+  create_trainings_everyhow();
+  std::vector<TrainingRow> rows{full_training()};
+  trainings_->insert(rows);
+  rows[0].id = "waiting too", rows[0].expected_start.reset(), rows[0].status = TrainingStatus::queued;
+  trainings_->insert(rows);
+  RunEvent metrics;
+  metrics.seq = 1, metrics.time_ms = 1'800'000'000'000, metrics.event = "metrics", metrics.step = 1;
+  metrics.metrics = {{"loss", 0.5}, {"fvu", std::nullopt}};
+  RunEvent warning;
+  warning.seq = 2, warning.event = "warning", warning.data = R"({"seq": 2, "event": "warning", "code": "x"})";
+  RunEvents(*database_).apply("full", {}, {.offset = 10, .seq = 2}, {metrics, warning});
+  for (const char* query : {"", "?status=queued,running&group_id=g&page=1&limit=10"})
+    expect(200, "GET", trainings + query);
+  expect(400, "GET", trainings + "?status=nonsense");
+  for (const char* path : {"", "/metrics", "/events", "/events?since=1&limit=5",
+                           "/metrics?names=loss&from_step=0&to_step=10&buckets=5&rank=1"})
+    expect(200, "GET", full + path);
+  for (const char* path : {"", "/metrics", "/events"}) expect(404, "GET", trainings + "/nobody" + path);
+  expect(422, "GET", full + "/metrics?from_step=2&to_step=1");
+  expect(409, "POST", full + "/control", R"({"action": "resume"})");
+  expect(202, "POST", full + "/control", R"({"action": "pause"})");
+  expect(202, "POST", trainings + "/new-1/control", R"({"action": "hold", "priority": 7})");
+  for (const char* body : {R"({"action": "cancel"})", R"({"action": "retry", "gpu_ids": [0]})",
+                           R"({"action": "cancel"})", R"({"action": "retry", "device_count": 2})"})
+    expect(202, "POST", trainings + "/new-2/control", body);
+  for (const char* body : {"{}", R"({"action": "stop"})", R"({"action": "cancel", "priority": 1})"})
+    expect(422, "POST", trainings + "/new-1/control", body);
+  expect(404, "POST", trainings + "/nobody/control", R"({"action": "hold"})");
+  expect(204, "DELETE", trainings + "/new-1");
+  expect(404, "DELETE", trainings + "/new-1");
+  expect(409, "DELETE", full);
 }
 
 void OpenapiAnswers::ask_others() {
@@ -313,6 +430,48 @@ void OpenapiAnswers::follow_live() {
   client->leave();
 }
 
+// All that is told of trainings.
+void OpenapiAnswers::follow_trainings() {
+  TrainingFeed feed(hub_);
+  TrainingRow row;
+  row.id = "live", row.name = "run", row.status = TrainingStatus::running;
+  feed.open_all({row}, [](const std::string&) { return std::vector<CheckpointRow>(); });
+  const auto client = std::make_shared<LiveClient>(hub_, [] {});
+  for (const char* channel : {"trainings", "trainings/live/progress", "trainings/live/checkpoints"})
+    client->receive(Json{{"op", "subscribe"}, {"channel", channel}}.dump());
+  Names seen;
+  const auto remember = [&] {
+    for (const Json& message : sent(*client)) seen.insert(message.at("event").get<std::string>());
+  };
+  const auto tell = [&](int64_t seq, const char* event, nlohmann::json more) {
+    more["seq"] = seq, more["event"] = event;
+    feed.on_run_event("live", {.seq = seq, .time_ms = 0, .attempt = 1, .event = event, .data = more});
+  };
+  tell(0, "warning", {{"code", "skipped_lines"}});
+  tell(1, "warning", {{"code", "slow"}});
+  tell(2, "metrics", {{"step", 1}, {"values", {{"loss", 1.5}}}});
+  tell(3, "checkpoint", {{"step", 5}, {"path", "checkpoints/step-5"}, {"bytes", 1}});
+  tell(4, "checkpoint", {{"step", 9}, {"path", "a/b"}, {"kept", {9}}, {"time", "2026-01-01T00:00:00.000Z"}});
+  tell(5, "rewind", {{"step", 5}});
+  TrainingRow full = full_training();
+  feed.on_created(full);
+  full.expected_start.reset();
+  feed.on_changed(full);
+  remember();
+  for (const TrainingStatus status : {TrainingStatus::completed, TrainingStatus::failed}) {
+    row.status = status;
+    feed.on_changed(row);
+    remember();
+  }
+  feed.on_deleted(row);
+  remember();
+  for (const char* one :
+       {"training:created", "training:status", "training:deleted", "training:progress", "training:warning",
+        "training:completed", "training:failed", "checkpoint:created", "checkpoint:deleted"})
+    EXPECT_TRUE(seen.contains(one)) << one;
+  client->leave();
+}
+
 // Optional members that nothing had, or that nothing lacked.
 Names untried_members(const SchemaCheck& check) {
   Names untried;
@@ -339,9 +498,12 @@ TEST_F(OpenapiAnswers, AreWhatIsWritten) {
     return std::optional(DeviceConstants{.context = 1, .communicator = 1});
   };
   expect(200, "POST", "/api/v1/trainings/estimate", fmt::format(R"({{"config": {}}})", kConfig));
+  ask_files();
+  ask_trainings();
   ask_others();
   refuse_everywhere();
   follow_live();
+  follow_trainings();
   ask_of_other_snapshots();
   EXPECT_EQ(untried_members(check_), Names{});
   // net answers 401 and 403; a store that is away, and too many slow requests, give 503.

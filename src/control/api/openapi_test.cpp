@@ -40,13 +40,23 @@ std::string operation_id(Endpoint endpoint) {
 #define SAEMILL_NAMED(name) \
   { name, camel(#name) }
   static const std::map<Endpoint, std::string> names = {
-      SAEMILL_NAMED(list_devices),      SAEMILL_NAMED(one_device),         SAEMILL_NAMED(device_history),
-      SAEMILL_NAMED(system_metrics),    SAEMILL_NAMED(system_host),        SAEMILL_NAMED(recommend_devices),
-      SAEMILL_NAMED(validate_devices),  SAEMILL_NAMED(estimate_training),  SAEMILL_NAMED(inspect_activations),
-      SAEMILL_NAMED(get_config_schema), SAEMILL_NAMED(get_metric_catalog), SAEMILL_NAMED(get_openapi),
-      SAEMILL_NAMED(list_events),       SAEMILL_NAMED(get_healthz),        SAEMILL_NAMED(get_server),
-      SAEMILL_NAMED(get_metrics),       SAEMILL_NAMED(get_login),          SAEMILL_NAMED(new_session),
-      SAEMILL_NAMED(end_session),       SAEMILL_NAMED(new_login_code)};
+      SAEMILL_NAMED(list_devices),        SAEMILL_NAMED(one_device),
+      SAEMILL_NAMED(device_history),      SAEMILL_NAMED(system_metrics),
+      SAEMILL_NAMED(system_host),         SAEMILL_NAMED(recommend_devices),
+      SAEMILL_NAMED(validate_devices),    SAEMILL_NAMED(estimate_training),
+      SAEMILL_NAMED(inspect_activations), SAEMILL_NAMED(get_config_schema),
+      SAEMILL_NAMED(get_metric_catalog),  SAEMILL_NAMED(get_openapi),
+      SAEMILL_NAMED(list_events),         SAEMILL_NAMED(get_healthz),
+      SAEMILL_NAMED(get_server),          SAEMILL_NAMED(get_metrics),
+      SAEMILL_NAMED(get_login),           SAEMILL_NAMED(new_session),
+      SAEMILL_NAMED(end_session),         SAEMILL_NAMED(new_login_code),
+      SAEMILL_NAMED(list_checkpoints),    SAEMILL_NAMED(list_checkpoint_files),
+      SAEMILL_NAMED(get_checkpoint_file), SAEMILL_NAMED(list_sae_files),
+      SAEMILL_NAMED(get_sae_file),        SAEMILL_NAMED(get_log),
+      SAEMILL_NAMED(list_trainings),      SAEMILL_NAMED(create_trainings),
+      SAEMILL_NAMED(one_training),        SAEMILL_NAMED(erase_training),
+      SAEMILL_NAMED(control_training),    SAEMILL_NAMED(duplicate_training),
+      SAEMILL_NAMED(training_metrics),    SAEMILL_NAMED(training_events)};
 #undef SAEMILL_NAMED
   const auto found = names.find(endpoint);
   return found != names.end() ? found->second : "an endpoint that this test does not know";

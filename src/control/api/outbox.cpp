@@ -1,10 +1,17 @@
 #include "control/api/outbox.h"
 
 namespace saemill::api {
+namespace {
+
+std::string place_of(const Message& tick) {
+  return tick.channel + '\n' + tick.slot;
+}
+
+}  // namespace
 
 void Outbox::add(const MessagePtr& message) {
   if (message->tick) {
-    if (const auto older = ticks_.find(message->channel); older != ticks_.end()) {
+    if (const auto older = ticks_.find(place_of(*message)); older != ticks_.end()) {
       bytes_ -= (*older->second)->text.size();
       waiting_.erase(older->second);
       ticks_.erase(older);
@@ -12,7 +19,7 @@ void Outbox::add(const MessagePtr& message) {
   }
   waiting_.push_back(message);
   bytes_ += message->text.size();
-  if (message->tick) ticks_[message->channel] = std::prev(waiting_.end());
+  if (message->tick) ticks_[place_of(*message)] = std::prev(waiting_.end());
 }
 
 void Outbox::clear() {
@@ -27,7 +34,7 @@ std::vector<MessagePtr> Outbox::take() {
   while (!waiting_.empty() && (frame.empty() || size + waiting_.front()->text.size() <= kFrameBytes)) {
     const MessagePtr message = std::move(waiting_.front());
     waiting_.pop_front();
-    if (message->tick) ticks_.erase(message->channel);
+    if (message->tick) ticks_.erase(place_of(*message));
     size += message->text.size();
     frame.push_back(message);
   }

@@ -1,5 +1,6 @@
-// What waits to be sent to one client. A tick that was not sent yet gives way to its successor; events keep
-// their order and are never dropped: a client that falls too far behind is closed instead.
+// What waits to be sent to one client. A tick that was not sent yet gives way to its successor (the next of
+// its channel and slot); events keep their order and are never dropped: a client that falls too far behind is
+// closed instead.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +29,7 @@ class Outbox {
 
  private:
   std::list<MessagePtr> waiting_;
-  std::unordered_map<std::string, std::list<MessagePtr>::iterator> ticks_;  // by channel
+  std::unordered_map<std::string, std::list<MessagePtr>::iterator> ticks_;  // by channel and slot
   size_t bytes_ = 0;
 };
 

@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 constexpr int64_t kMegabyte = 1'000'000;
 constexpr int64_t kMostMegabytes = int64_t{1} << 40;
 constexpr int64_t kMostDevices = 1024;
+constexpr const char* kActivationsPath = "/config/activations/path";
 
 // A value as found; of a long one its beginning.
 Json shown(const nlohmann::json& value) {
@@ -73,26 +74,18 @@ Json ask_worker(const Services& services, const fs::path& path, const std::strin
 }
 
 std::optional<DataShape> shape_of_data(const Services& services, RunConfig& config) {
-  const std::string pointer = "/config/activations/path";
   ActivationsConfig& activations = config.activations;
   if (activations.path.empty()) return std::nullopt;  // then there is a d_in
   fs::path path;
   try {
-    path = allowed_path(activations.path, services.activation_folders, pointer);
+    path = allowed_path(activations.path, services.activation_folders, kActivationsPath);
   } catch (const Problem& problem) {
     if (problem.status() == 404 && activations.d_in > 0) return std::nullopt;
     throw;
   }
   activations.path = path.string();
-  const Json found = ask_worker(services, path, activations.tensor, "invalid_config", pointer);
+  const Json found = ask_worker(services, path, activations.tensor, "invalid_config", kActivationsPath);
   return DataShape{found.at("rows").get<int64_t>(), found.at("d_in").get<int64_t>()};
-}
-
-void refuse_both(const Members& body, const char* one, const char* other) {
-  if (!body.has(one) || !body.has(other)) return;
-  const std::string message = fmt::format("{} and {} are both given; accepted: one of them", one, other);
-  throw Problem(422, "invalid_request", message,
-                {{fmt::format("/{}", other), "conflict", message, nullptr, nullptr}});
 }
 
 // A name that a machine with more devices would have.
@@ -169,6 +162,19 @@ Estimate estimate_asked(const AskedTraining& asked, const EstimateDevices& devic
   }
 }
 
+RunConfig resolve_asked(const Services& services, const AskedTraining& asked, int64_t device_count) {
+  const std::string& path = asked.config.activations.path;
+  if (!asked.data) {
+    allowed_path(path, services.activation_folders, kActivationsPath);
+    fail(ErrorCode::retry, "{} has only just appeared", path);
+  }
+  try {
+    return resolve_run_config(asked.config, asked.data->d_in, asked.data->rows, device_count);
+  } catch (const ConfigError& error) {
+    throw problem_of_config(error);
+  }
+}
+
 HttpResponse recommend_devices(Services& services, const Request& request) {
   const auto snapshot = snapshot_of(services);
   RecommendRequest wanted;
@@ -187,7 +193,7 @@ HttpResponse recommend_devices(Services& services, const Request& request) {
 
 HttpResponse validate_devices(Services& services, const Request& request) {
   const Members body(request.body, {"gpu_ids", "memory_mb", "config"});
-  refuse_both(body, "memory_mb", "config");
+  body.not_both("memory_mb", "config");
   const auto ids = body.ids("gpu_ids");
   int64_t memory = body.has("memory_mb") ? body.integer("memory_mb", 0, kMostMegabytes) * kMegabyte : 0;
   std::optional<AskedTraining> asked;
@@ -200,7 +206,7 @@ HttpResponse validate_devices(Services& services, const Request& request) {
 
 HttpResponse estimate_training(Services& services, const Request& request) {
   const Members body(request.body, {"config", "gpu_ids", "device_count"});
-  refuse_both(body, "gpu_ids", "device_count");
+  body.not_both("gpu_ids", "device_count");
   const auto names = names_to_estimate(*snapshot_of(services), body);  // refuses before the worker is asked
   const AskedTraining asked = asked_training(services, body.at("config"));
   const auto snapshot = snapshot_of(services);

@@ -21,4 +21,8 @@ AskedTraining asked_training(const Services& services, const Json& config);
 // The same problems, where a value does not fit the data or the devices.
 Estimate estimate_asked(const AskedTraining& asked, const EstimateDevices& devices);
 
+// Every value explicit, for a training on so many devices. The same problems, and 404 or 422 where there is
+// no data: then it can be estimated, but not trained.
+RunConfig resolve_asked(const Services& services, const AskedTraining& asked, int64_t device_count);
+
 }  // namespace saemill::api

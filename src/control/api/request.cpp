@@ -54,6 +54,17 @@ std::string Request::one_of(const std::string& name, const std::string& otherwis
   return *found;
 }
 
+std::vector<std::string> Request::list(const std::string& name) const {
+  std::vector<std::string> words;
+  const std::string all = text(name).value_or("");
+  for (size_t begin = 0; begin < all.size();) {
+    const size_t end = std::min(all.find(',', begin), all.size());
+    words.push_back(all.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return words;
+}
+
 Members::Members(const Json& body, std::vector<std::string> known, std::string pointer)
     : body_(body), pointer_(std::move(pointer)) {
   if (!body.is_object())
@@ -106,6 +117,35 @@ int64_t Members::integer(const std::string& name, int64_t least, int64_t most) c
   if (!fits || value.get<int64_t>() < least || value.get<int64_t>() > most)
     refuse(name, value, fmt::format("a whole number from {} to {}", least, most));
   return value.get<int64_t>();
+}
+
+bool Members::flag(const std::string& name) const {
+  const Json& value = at(name);
+  if (!value.is_boolean()) refuse(name, value, "true, false");
+  return value.get<bool>();
+}
+
+std::string Members::one_of(const std::string& name, const std::vector<std::string>& accepted) const {
+  const Json& value = at(name);
+  const bool fits = value.is_string() &&
+                    std::find(accepted.begin(), accepted.end(), value.get<std::string>()) != accepted.end();
+  if (!fits) refuse(name, value, join(accepted));
+  return value.get<std::string>();
+}
+
+std::vector<std::string> Members::texts(const std::string& name, size_t most) const {
+  const Json& value = at(name);
+  const bool fits = value.is_array() && value.size() <= most &&
+                    std::all_of(value.begin(), value.end(), [](const Json& one) { return one.is_string(); });
+  if (!fits) refuse(name, value, fmt::format("a list of at most {} strings", most));
+  return value.get<std::vector<std::string>>();
+}
+
+void Members::not_both(const char* one, const char* other) const {
+  if (!has(one) || !has(other)) return;
+  const std::string message = fmt::format("{} and {} are both given; accepted: one of them", one, other);
+  throw Problem(422, "invalid_request", message,
+                {{fmt::format("{}/{}", pointer_, other), "conflict", message, nullptr, nullptr}});
 }
 
 std::vector<std::string> Members::ids(const std::string& name) const {

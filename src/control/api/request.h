@@ -25,6 +25,7 @@ struct Request {
   int64_t integer(const std::string& name, int64_t otherwise, int64_t least, int64_t most) const;
   std::string one_of(const std::string& name, const std::string& otherwise,
                      const std::vector<std::string>& accepted) const;
+  std::vector<std::string> list(const std::string& name) const;  // separated by commas; absent: empty
   bool has(const std::string& name) const { return text(name).has_value(); }
 };
 
@@ -36,6 +37,11 @@ class Members {
   const Json& at(const std::string& name) const;  // 422 where it is not
   std::string text(const std::string& name) const;
   int64_t integer(const std::string& name, int64_t least, int64_t most) const;
+  bool flag(const std::string& name) const;
+  std::string one_of(const std::string& name, const std::vector<std::string>& accepted) const;
+  std::vector<std::string> texts(const std::string& name, size_t most) const;  // may be empty
+  // 422 where both are there.
+  void not_both(const char* one, const char* other) const;
   // Strings and whole numbers, as text: device ids. Not empty.
   std::vector<std::string> ids(const std::string& name) const;
 

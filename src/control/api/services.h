@@ -13,9 +13,14 @@
 #include "control/api/auth.h"
 #include "control/api/http.h"
 #include "control/api/hub.h"
+#include "control/jobs/jobs.h"
 #include "control/monitor/event_recorder.h"
 #include "control/monitor/monitor.h"
+#include "control/store/checkpoints.h"
 #include "control/store/idempotency.h"
+#include "control/store/training_events.h"
+#include "control/store/training_metrics.h"
+#include "control/store/trainings.h"
 
 namespace saemill::api {
 
@@ -43,6 +48,15 @@ struct Services {
   std::function<NetStatus()> net;
   DeviceHistory* history = nullptr;
   MachineEvents* events = nullptr;
+  Trainings* trainings = nullptr;
+  Checkpoints* checkpoints = nullptr;
+  TrainingMetrics* training_metrics = nullptr;
+  TrainingEvents* training_events = nullptr;
+  std::function<std::filesystem::path(const std::string& id)> run_folder;  // of a training
+  // As Jobs does them, with its Refused and Error{retry}.
+  std::function<std::vector<TrainingRow>(std::vector<TrainingRow> rows, bool now)> create_trainings;
+  std::function<TrainingRow(const std::string& id, const ControlRequest& request)> control_training;
+  std::function<void(const std::string& id)> erase_training;
   IdempotencyKeys* idempotency = nullptr;
   Auth* auth = nullptr;
   Hub* hub = nullptr;

@@ -135,6 +135,10 @@ class ServicesTest : public ::testing::Test {
     database_ = std::make_unique<Database>("sqlite:" + (folder_ / "store.db").string());
     history_ = std::make_unique<DeviceHistory>(*database_);
     events_ = std::make_unique<MachineEvents>(*database_);
+    trainings_ = std::make_unique<Trainings>(*database_);
+    checkpoints_ = std::make_unique<Checkpoints>(*database_);
+    training_metrics_ = std::make_unique<TrainingMetrics>(*database_);
+    training_events_ = std::make_unique<TrainingEvents>(*database_);
     keys_ = std::make_unique<IdempotencyKeys>(*database_);
     sessions_ = std::make_unique<Sessions>(*database_);
     auth_ = std::make_unique<Auth>(kToken, "server", *sessions_);
@@ -153,13 +157,45 @@ class ServicesTest : public ::testing::Test {
   std::unique_ptr<Database> database_;
   std::unique_ptr<DeviceHistory> history_;
   std::unique_ptr<MachineEvents> events_;
+  std::unique_ptr<Trainings> trainings_;
+  std::unique_ptr<Checkpoints> checkpoints_;
+  std::unique_ptr<TrainingMetrics> training_metrics_;
+  std::unique_ptr<TrainingEvents> training_events_;
   std::unique_ptr<IdempotencyKeys> keys_;
   std::unique_ptr<Sessions> sessions_;
   std::unique_ptr<Auth> auth_;
   Hub hub_{[] {}};
   Services services_;
+  bool busy_ = false;                         // nothing can start now
+  std::optional<ControlRequest> controlled_;  // the last
 
  private:
+  // What Jobs does, without anything behind it: rows come into the store and move by the table of states.
+  std::vector<TrainingRow> create(std::vector<TrainingRow> rows, bool now) {
+    if (now && busy_) throw Refused("gpu_unavailable", "GPU-00000000 is leased to training t1");
+    for (TrainingRow& row : rows) {
+      row.id = "new-" + std::to_string(++created_);
+      if (rows.size() > 1) row.group_id = "group-" + std::to_string(created_ - (&row - rows.data()));
+      row.server_id = "server", row.host = "here", row.created_at = 1'800'000'000'123;
+    }
+    trainings_->insert(rows);
+    return rows;
+  }
+  TrainingRow control(const std::string& id, const ControlRequest& request) {
+    const auto found = trainings_->find(id);
+    if (!found) throw Refused("not_found", "there is no training " + id);
+    const ActionOutcome outcome = apply(found->status, request.action);
+    if (!outcome.next) throw Refused("bad_state", outcome.refusal);
+    TrainingChange change;
+    change.status = outcome.next, change.priority = request.priority;
+    trainings_->update(id, found->status, change);
+    controlled_ = request;
+    return *trainings_->find(id);
+  }
+  void erase(const std::string& id) {
+    if (!trainings_->erase(id)) throw Refused("bad_state", "training " + id + " holds devices");
+  }
+
   void fill() {
     services_.info = {"server", "boot", "0.1.0", "here", 1.8e9, "sqlite:store.db"};
     services_.snapshot = [this] { return snapshot_; };
@@ -168,6 +204,16 @@ class ServicesTest : public ::testing::Test {
     services_.event_recorder = [] { return EventRecorder::Status{2, 0, ""}; };
     services_.net = [] { return NetStatus{5, 2, 100, 7}; };
     services_.history = history_.get(), services_.events = events_.get();
+    services_.trainings = trainings_.get(), services_.checkpoints = checkpoints_.get();
+    services_.training_metrics = training_metrics_.get(), services_.training_events = training_events_.get();
+    services_.create_trainings = [this](std::vector<TrainingRow> rows, bool now) {
+      return create(std::move(rows), now);
+    };
+    services_.control_training = [this](const std::string& id, const ControlRequest& request) {
+      return control(id, request);
+    };
+    services_.erase_training = [this](const std::string& id) { erase(id); };
+    services_.run_folder = [this](const std::string& id) { return folder_ / "trainings" / id; };
     services_.idempotency = keys_.get(), services_.auth = auth_.get(), services_.hub = &hub_;
     services_.inspect = [](const std::filesystem::path& path, const std::string& tensor) {
       if (path.filename() == "damaged.safetensors") fail(ErrorCode::bad_data, "{} is damaged", path.string());
@@ -179,6 +225,8 @@ class ServicesTest : public ::testing::Test {
       return std::optional<DeviceConstants>();
     };
   }
+
+  int64_t created_ = 0;
 };
 
 }  // namespace saemill::api

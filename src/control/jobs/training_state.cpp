@@ -28,6 +28,7 @@ constexpr Transition kTransitions[] = {
     {starting, Cause::ended_well, finalizing},  // resumed at its last step: done before it told anything
     {starting, Cause::ended_badly, failed},
     {starting, Cause::lost_device, starting},
+    {starting, Cause::no_devices, queued},
     {starting, Cause::could_not_start, failed},
 
     {running, Action::pause, pausing},
@@ -51,7 +52,7 @@ constexpr Transition kTransitions[] = {
     {finalizing, Action::cancel, cancelled},
     {finalizing, Cause::exported, completed},
     {finalizing, Cause::ended_badly, failed},
-    {finalizing, Cause::lost_device, failed},
+    {finalizing, Cause::lost_device, finalizing},
     {finalizing, Cause::could_not_start, failed},  // finish of a paused training starts a launcher
 
     {failed, Action::retry, queued},
@@ -60,9 +61,9 @@ constexpr Transition kTransitions[] = {
 
 constexpr std::array<const char*, kActions> kActionNames = {"pause", "resume",     "finish", "cancel",
                                                             "retry", "checkpoint", "hold",   "release"};
-constexpr std::array<const char*, kCauses> kCauseNames = {"devices_taken", "first_event",    "saved",
-                                                          "exported",      "ended_well",     "ended_badly",
-                                                          "lost_device",   "could_not_start"};
+constexpr std::array<const char*, kCauses> kCauseNames = {"devices_taken", "first_event", "saved",
+                                                          "exported",      "ended_well",  "ended_badly",
+                                                          "lost_device",   "no_devices",  "could_not_start"};
 
 std::optional<TrainingState> find(TrainingState from, const std::variant<Action, Cause>& cause) {
   for (const Transition& row : kTransitions) {

@@ -12,6 +12,8 @@
 //   still lead to the SAE. Cancelled holds no devices by its state; the leases nevertheless end only with the
 //   proof that the processes have.
 // - hold and release: only while queued, and neither is an error twice. checkpoint: only while running.
+// - a device lost while finalizing: it is finalized again, on other devices if need be.
+// - a training that restarts and finds no free devices is queued again (no_devices).
 // - the last step reached (ended_well) leads through finalizing, also for who is pausing: a training that is
 //   done has nothing to resume.
 // - a device lost while pausing leaves it paused at its last checkpoint: a restart would undo what was asked.
@@ -41,10 +43,11 @@ enum class Cause {
   exported,         // RUN/sae is whole
   ended_well,       // the launcher ended with 0
   ended_badly,      // it ended otherwise, or the restarts are used up
-  lost_device,      // and a restart is left
+  lost_device,      // or a process, and a restart is left
+  no_devices,       // to start again on
   could_not_start,  // no launcher, no worker, no folder
 };
-inline constexpr int kCauses = 8;
+inline constexpr int kCauses = 9;
 
 const char* to_string(Cause cause);
 

@@ -31,9 +31,9 @@ const std::map<std::pair<TrainingState, Cause>, TrainingState> kMoves = {
     {{running, Cause::ended_badly}, failed},        {{pausing, Cause::ended_badly}, failed},
     {{finalizing, Cause::ended_badly}, failed},     {{starting, Cause::lost_device}, starting},
     {{running, Cause::lost_device}, starting},      {{pausing, Cause::lost_device}, paused},
-    {{finalizing, Cause::lost_device}, failed},     {{starting, Cause::could_not_start}, failed},
+    {{finalizing, Cause::lost_device}, finalizing}, {{starting, Cause::could_not_start}, failed},
     {{finalizing, Cause::could_not_start}, failed}, {{pausing, Cause::saved}, paused},
-    {{finalizing, Cause::exported}, completed},
+    {{finalizing, Cause::exported}, completed},     {{starting, Cause::no_devices}, queued},
 };
 
 TEST(TrainingState, EveryAction) {

@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "control/net/file_sender.h"
 #include "control/net/upgrade.h"
 
 namespace saemill::net {
@@ -60,7 +61,8 @@ Head head_of(const Request& request) {
 
 // What two readers of the same bytes could understand differently.
 std::optional<Problem> check_ambiguity(const Request& request) {
-  for (const char* name : {"Host", "Origin", "Authorization", "Cookie", "Content-Length", "Sec-Fetch-Site"})
+  for (const char* name :
+       {"Host", "Origin", "Authorization", "Cookie", "Content-Length", "Sec-Fetch-Site", "Range", "If-Range"})
     if (request.count(name) > 1)
       return Problem(400, "bad_request", fmt::format("the header {} is there twice", name));
   if (text_of(request, "Content-Length").find(',') != std::string::npos)
@@ -101,26 +103,40 @@ void add_headers(http::response<http::string_body>& message, const HttpResponse&
   message.set(http::field::cache_control, message.count(http::field::etag) > 0 ? "no-cache" : "no-store");
 }
 
+// Its deadline is each chunk's own: a file may take as long as it likes, while somebody takes it.
+asio::awaitable<bool> write_file(Connection& connection, const api::FileBody& body) {
+  const WriteChunk write_chunk = [&connection](asio::const_buffer chunk) -> asio::awaitable<bool> {
+    connection.stream.expires_after(seconds(connection.shared.options.limits.write_s));
+    error_code error;
+    co_await asio::async_write(connection.stream, chunk, asio::redirect_error(asio::use_awaitable, error));
+    co_return !error;
+  };
+  const bool sent = co_await send_file(connection.shared, body, write_chunk);
+  co_return sent;
+}
+
 asio::awaitable<void> write(Connection& connection, HttpResponse answer, bool head_only) {
   http::response<http::string_body> message;
   message.version(11);
   message.result(static_cast<unsigned>(answer.status));
   add_headers(message, answer, connection.shared.options.behind_proxy);
   message.keep_alive(connection.keep_alive);
-  const size_t length = answer.body.size();
+  const size_t length = answer.file ? static_cast<size_t>(answer.file->length) : answer.body.size();
   if (!head_only) message.body() = std::move(answer.body);
   if (answer.status != 204 && answer.status != 304) message.content_length(length);
   connection.stream.expires_after(seconds(connection.shared.options.limits.write_s));
   error_code error;
   http::response_serializer<http::string_body> serializer(message);
-  if (head_only) {
+  if (head_only || answer.file) {
     co_await http::async_write_header(connection.stream, serializer,
                                       asio::redirect_error(asio::use_awaitable, error));
   } else {
     co_await http::async_write(connection.stream, serializer,
                                asio::redirect_error(asio::use_awaitable, error));
   }
-  if (error) connection.keep_alive = false;
+  bool sent = !error;
+  if (sent && answer.file && !head_only) sent = co_await write_file(connection, *answer.file);
+  if (!sent) connection.keep_alive = false;
 }
 
 // A close with unread bytes would be a reset, which can overtake the answer.
@@ -155,22 +171,27 @@ std::optional<Problem> problem_of(const error_code& error) {
   return std::nullopt;  // gone, or too slow: nobody would read an answer
 }
 
+HttpResponse come_back(const char* why) {
+  Problem busy(503, "unavailable", why);
+  busy.headers.emplace_back("Retry-After", "1");
+  return api::problem_response(busy);
+}
+
 asio::awaitable<HttpResponse> answer(Connection& connection, const Request& request, api::Route::Work work) {
   api::HttpRequest asked{.method = request.method() == http::verb::head ? "GET" : method_of(request),
                          .target = target_of(request),
                          .content_type = text_of(request, "Content-Type"),
                          .idempotency_key = text_of(request, "Idempotency-Key"),
                          .if_none_match = text_of(request, "If-None-Match"),
+                         .range = text_of(request, "Range"),
+                         .if_range = text_of(request, "If-Range"),
                          .session = connection.shared.services.auth->session_in(text_of(request, "Cookie")),
                          .body = request.body(),
                          .head_only = request.method() == http::verb::head};
   Shared& shared = connection.shared;
   if (work == api::Route::Work::quick) co_return api::dispatch(shared.services, asked);
-  if (shared.slow >= shared.options.limits.slow_requests) {
-    Problem busy(503, "unavailable", "too many requests wait for the store");
-    busy.headers.emplace_back("Retry-After", "1");
-    co_return api::problem_response(busy);
-  }
+  if (shared.slow >= shared.options.limits.slow_requests)
+    co_return come_back("too many requests wait for the store");
   ++shared.slow;
   const auto on_pool = [&shared, &asked]() -> asio::awaitable<HttpResponse> {
     co_return api::dispatch(shared.services, asked);
@@ -212,7 +233,14 @@ asio::awaitable<void> serve_request(Connection& connection, Parser& parser,
   if (is_refusal(response.status))
     log_refusal(connection.shared, peer_of(connection, request), method_of(request), target_of(request),
                 response.status, "by the endpoint", "");
-  co_await write(connection, std::move(response), request.method() == http::verb::head);
+  std::optional<Sending> sending;
+  const bool head_only = request.method() == http::verb::head;
+  if (response.file && !head_only) {
+    const bool full = connection.shared.sending >= connection.shared.options.limits.downloads;
+    if (full) response = come_back("too many files are being sent");
+    if (!full) sending.emplace(connection.shared);
+  }
+  co_await write(connection, std::move(response), head_only);
 }
 
 // The problem of a head, if there is one.

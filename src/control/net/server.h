@@ -17,8 +17,9 @@ struct Limits {
   size_t message = size_t{64} << 10;  // bytes of a client's WebSocket message
   int64_t connections = 4096;
   int64_t slow_requests = 64;  // waiting for the pool; more are told to come back
+  int64_t downloads = 64;      // files that are being sent; more are told to come back
   double request_s = 20;  // from the first byte awaited to the last of the head, and the same for the body
-  double write_s = 30;    // until an answer is taken
+  double write_s = 30;    // until an answer is taken, or a chunk of a file
   double idle_s = 60;     // a WebSocket without a sign of life
   double behind_s = 10;   // that a client too far behind gets to take its close frame
   Rate requests = {};     // of one token or session; of all strangers of one address

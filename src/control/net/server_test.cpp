@@ -1,98 +1,10 @@
 // A server and its clients in one process, for what only many threads and real sockets can show.
-#include "control/net/server.h"
-
-#include <gtest/gtest.h>
-
-#include <filesystem>
-#include <thread>
-
-#include "common/base/clock.h"
-#include "control/api/dispatch.h"
-#include "control/net/client.h"
-#include "tests/raw_http.h"
+#include "tests/server_fixture.h"
 
 namespace saemill::net {
 namespace {
 
-using testing_tools::RawConnection;
 using Json = nlohmann::ordered_json;
-
-class ServerTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::string path = (std::filesystem::temp_directory_path() / "saemill_server.XXXXXX").string();
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    folder_ = path;
-    database_ = std::make_unique<Database>("sqlite:" + path + "/store.db");
-    sessions_ = std::make_unique<Sessions>(*database_);
-    events_ = std::make_unique<MachineEvents>(*database_);
-    keys_ = std::make_unique<IdempotencyKeys>(*database_);
-    auth_ = std::make_unique<api::Auth>("the-token", "server", *sessions_);
-    hub_ = std::make_unique<api::Hub>([this] {
-      if (Server* server = listening_.load()) server->wake();
-    });
-    hub_->open("events");
-    services_.info = {.server_id = "server", .boot = "boot", .version = "1", .host = "h", .database = "d"};
-    services_.snapshot = [] {
-      auto snapshot = std::make_shared<Snapshot>();
-      snapshot->epoch = epoch_seconds();
-      Device device;
-      device.uuid = "GPU-1", device.name = "Test";
-      snapshot->devices.push_back(device);
-      return std::shared_ptr<const Snapshot>(snapshot);
-    };
-    services_.monitor_cost = [] { return MonitorCost{}; };
-    services_.recorder = [] { return Recorder::Status{}; };
-    services_.event_recorder = [] { return EventRecorder::Status{}; };
-    services_.net = [this] { return server_->status(); };
-    services_.events = events_.get();
-    services_.idempotency = keys_.get();
-    services_.auth = auth_.get();
-    services_.hub = hub_.get();
-  }
-  void TearDown() override {
-    stop();
-    std::filesystem::remove_all(folder_);
-  }
-
-  void start(Limits limits = {}) {
-    server_ = std::make_unique<Server>(ServerOptions{.port = 0, .hosts = {}, .limits = limits}, services_);
-    listening_ = server_.get();
-    thread_ = std::thread([this] { server_->run(); });
-  }
-  void stop() {
-    if (!thread_.joinable()) return;
-    server_->stop();
-    thread_.join();
-    listening_ = nullptr;
-    server_.reset();
-  }
-  int port() const { return std::stoi(server_->url().substr(server_->url().rfind(':') + 1)); }
-  Client client() const { return Client({server_->url(), "the-token"}); }
-  static std::string get(const std::string& target,
-                         const std::string& headers = "Authorization: Bearer the-token\r\n") {
-    return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + headers + "\r\n";
-  }
-
-  // Of the close frame, which whatever was on the way comes before; 0: there is none.
-  static int close_code(RawConnection& live) {
-    while (const auto frame = live.frame())
-      if (frame->opcode == 8) return frame->close_code();
-    return 0;
-  }
-
-  std::filesystem::path folder_;
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<Sessions> sessions_;
-  std::unique_ptr<MachineEvents> events_;
-  std::unique_ptr<IdempotencyKeys> keys_;
-  std::unique_ptr<api::Auth> auth_;
-  std::unique_ptr<api::Hub> hub_;
-  api::Services services_;
-  std::atomic<Server*> listening_ = nullptr;
-  std::unique_ptr<Server> server_;
-  std::thread thread_;
-};
 
 TEST_F(ServerTest, AnswersOnOneConnectionAgainAndAgain) {
   start();

@@ -40,6 +40,7 @@ struct Shared {
   RateLimit requests_of_peer, requests_of_known;  // by address; by token or session
   RateLimit logged_refusals{{20, 1000}};          // strangers must not fill the disk
   int64_t unlogged_refusals = 0;
+  int64_t sending = 0;  // files
   asio::io_context loop{1};
   asio::thread_pool pool{4};
   std::set<LiveConnection*> live;

@@ -11,7 +11,7 @@
 
 #include "common/base/error.h"
 #include "engine/train/trainer.h"
-#include "sparse_activations.h"
+#include "tests/sparse_activations.h"
 
 namespace saemill {
 namespace {

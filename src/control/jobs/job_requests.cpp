@@ -1,0 +1,190 @@
+// What a person asks of trainings: Jobs::create(), control() and erase().
+#include <signal.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "common/base/clock.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "control/jobs/job_launch.h"
+#include "control/jobs/jobs_impl.h"
+
+namespace saemill {
+namespace {
+
+using Status = TrainingStatus;
+
+// 16 characters that are a file name everywhere.
+std::string new_id() {
+  constexpr char kLetters[] = "abcdefghijklmnopqrstuvwxyz234567";
+  unsigned char bytes[16];
+  ensure(::getrandom(bytes, sizeof bytes, 0) == sizeof bytes, "no random numbers");
+  std::string id;
+  for (const unsigned char byte : bytes) id += kLetters[byte % 32];
+  return id;
+}
+
+void complete(std::vector<TrainingRow>& rows, const JobsOptions& options) {
+  const std::string group = new_id();
+  for (TrainingRow& row : rows) {
+    row.id = new_id();
+    if (rows.size() > 1) row.group_id = group;
+    row.status = Status::queued;
+    row.reason_code = "queued";
+    row.reason_message = "has just come";
+    row.server_id = options.server_id;
+    row.host = options.host;
+    row.created_at = now_ms();
+  }
+}
+
+// Why one of `rows` does not start; empty: all do.
+std::string hindrance(const Decisions& decisions, const std::vector<TrainingRow>& rows) {
+  for (const TrainingRow& row : rows)
+    for (const Wait& wait : decisions.waits)
+      if (wait.id == row.id) return wait.reason.message;
+  return "";
+}
+
+const char* words_of(Action action) {
+  switch (action) {
+    case Action::pause:
+      return "pause was asked: it ends after a checkpoint";
+    case Action::resume:
+      return "resume was asked";
+    case Action::finish:
+      return "finish was asked: what is there is exported";
+    case Action::cancel:
+      return "cancel was asked";
+    case Action::retry:
+      return "retry was asked";
+    case Action::checkpoint:
+      return "a checkpoint was asked";
+    case Action::hold:
+      return "held";
+    case Action::release:
+      return "released";
+  }
+  return "";
+}
+
+TrainingChange change_of(const TrainingRow& training, const ControlRequest& request) {
+  TrainingChange change;
+  if (!request.device_uuids.empty()) {
+    change.asked_gpu_ids = std::optional(nlohmann::json(request.device_uuids).dump());
+    change.device_count = static_cast<int64_t>(request.device_uuids.size());
+  } else if (request.device_count) {
+    change.asked_gpu_ids = std::optional<std::string>();
+    change.device_count = *request.device_count;
+  }
+  if (request.priority) change.priority = *request.priority;
+  if (request.action == Action::hold) change.held = true;
+  if (request.action == Action::release) change.held = false;
+  if (request.action == Action::finish) change.finalized_from_step = std::optional(training.current_step);
+  if (request.action == Action::resume || request.action == Action::retry) {
+    change.resumed_from = std::optional<std::string>(to_string(training.status));
+    change.held = false;
+    change.finalized_from_step = std::optional<int64_t>();
+    change.error = std::optional<std::string>();
+  }
+  if (request.action == Action::retry) change.restarts = 0;
+  return change;
+}
+
+void send_to_launcher(const TrainingRow& training, int number) {
+  const Fd watch = watch_process({training.launcher_pid, training.launcher_start_time});
+  const bool sent = training.launcher_pid != 0 && watch &&
+                    ::syscall(SYS_pidfd_send_signal, watch.get(), number, nullptr, 0) == 0;
+  if (!sent) throw Refused("bad_state", "the training's launcher has just ended; ask again");
+}
+
+TrainingRow need(const Trainings& store, const std::string& id) {
+  auto row = store.find(id);
+  if (!row) throw Refused("not_found", fmt::format("there is no training {}", id.substr(0, 100)));
+  return std::move(*row);
+}
+
+}  // namespace
+
+std::vector<TrainingRow> Jobs::create(std::vector<TrainingRow> rows, bool now) {
+  Impl& impl = *impl_;
+  complete(rows, impl.options);
+  if (!now) {
+    impl.board.create(rows);
+    impl.wake();
+    return rows;
+  }
+  {
+    const std::lock_guard lock(impl.pass);
+    const auto snapshot = impl.fresh_snapshot();
+    if (!snapshot) throw Refused("gpu_unavailable", "the driver has not said yet which devices there are");
+    const auto decisions =
+        impl.starter.foresee(impl.board.store().active(impl.options.server_id),
+                             impl.board.store().queued(impl.options.server_id), rows, *snapshot);
+    for (const TrainingRow& row : rows) impl.starter.forget(row.id);
+    if (const auto why = hindrance(decisions, rows); !why.empty()) throw Refused("gpu_unavailable", why);
+    impl.board.create(rows);
+  }
+  impl.look();
+  std::string why;
+  for (TrainingRow& row : rows) {
+    row = need(impl.board.store(), row.id);
+    if (row.status == Status::queued) why = row.reason_message.value_or("its devices are busy");
+  }
+  if (why.empty()) return rows;
+  // A stranger took a device in this moment.
+  for (const TrainingRow& row : rows) {
+    if (row.status == Status::queued) {
+      erase(row.id);
+    } else {
+      control(row.id, {.action = Action::cancel});
+    }
+  }
+  throw Refused("gpu_unavailable", why);
+}
+
+TrainingRow Jobs::control(const std::string& id, const ControlRequest& request) {
+  for (;;) {
+    const TrainingRow row = need(impl_->board.store(), id);
+    const ActionOutcome outcome = apply(row.status, request.action);
+    if (!outcome.next) throw Refused("bad_state", outcome.refusal);
+    if (request.action == Action::checkpoint) {
+      send_to_launcher(row, SIGUSR1);
+      return row;
+    }
+    if (request.action == Action::finish && row.status == Status::paused && !has_checkpoint(run_folder(id)))
+      throw Refused("bad_state",
+                    "the training was paused before it had a checkpoint: there is nothing to finish");
+    const auto changed =
+        impl_->board.change(id, row.status, *outcome.next,
+                            {to_string(request.action), words_of(request.action)}, change_of(row, request));
+    if (!changed) continue;  // it moved on meanwhile
+    impl_->wake();
+    return *changed;
+  }
+}
+
+void Jobs::erase(const std::string& id) {
+  const TrainingRow row = need(impl_->board.store(), id);
+  const std::lock_guard lock(impl_->pass);
+  impl_->erase(row);
+}
+
+// The row first: what is left of a folder without a row is seen, and can be deleted by hand.
+void Jobs::Impl::erase(const TrainingRow& row) {
+  if (!board.erase(row))
+    throw Refused("bad_state",
+                  fmt::format("the training is {}; accepted: one that waits or has ended",
+                              holds_devices(row.status) ? to_string(row.status) : "still ending"));
+  std::error_code error;
+  std::filesystem::remove_all(runs() / row.id, error);
+  if (error) log_line(LogLevel::warning, fmt::format("{}: {}", (runs() / row.id).string(), error.message()));
+  starter.forget(row.id);
+}
+
+}  // namespace saemill

@@ -1,0 +1,56 @@
+// Inside of Jobs. Private to this folder.
+#pragma once
+
+#include <sys/eventfd.h>
+
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+#include "control/jobs/event_pump.h"
+#include "control/jobs/jobs.h"
+#include "control/jobs/starter.h"
+#include "control/jobs/supervisor.h"
+#include "control/store/checkpoints.h"
+
+namespace saemill {
+
+struct Jobs::Impl {
+  Impl(JobsOptions given, Database& database, Leases& its_leases, Monitor& its_monitor,
+       TrainingListener& listener);
+
+  std::filesystem::path runs() const { return options.data / "trainings"; }
+  void wake() const { ::eventfd_write(wake_fd.get(), 1); }
+  void on_started(const std::string& id);
+  std::shared_ptr<const Snapshot> fresh_snapshot();  // null: the devices are not known yet
+
+  // One look at everything. Error{retry}: the store is away, and the next look goes on.
+  void look();
+  void look_and_go_on();
+  void loop();
+  void delete_old_ones();
+  void erase(const TrainingRow& row);  // under `pass`
+
+  const JobsOptions options;
+  Leases& leases;
+  Monitor& monitor;
+  Checkpoints checkpoints;
+  TrainingBoard board;
+  EventPump pump;
+
+  std::mutex pass;  // over the next five
+  Supervisor supervisor;
+  Starter starter;
+  bool recovered = false;
+  double deleted_at = 0;  // monotonic
+
+  Fd wake_fd;
+  std::atomic<bool> stopping = false;
+  mutable std::mutex last_mutex;
+  Jobs::Look last;
+  std::thread thread;
+};
+
+int64_t now_ms();  // since the epoch
+
+}  // namespace saemill

@@ -1,0 +1,38 @@
+#include "control/jobs/retention.h"
+
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "control/store/checkpoints.h"
+
+namespace saemill {
+namespace {
+
+constexpr int64_t kDayMs = int64_t{86400} * 1000;
+
+void delete_checkpoints(const std::filesystem::path& run, const TrainingRow& training,
+                        Checkpoints& checkpoints, int64_t now) {
+  std::error_code error;
+  std::filesystem::remove_all(run / "checkpoints", error);
+  if (error) return log_line(LogLevel::warning, fmt::format("{}: {}", run.string(), error.message()));
+  for (const CheckpointRow& row : checkpoints.list(training.id))
+    checkpoints.remove(training.id, row.step, now);
+}
+
+}  // namespace
+
+void delete_old(const RetentionOptions& options, TrainingBoard& board, Checkpoints& checkpoints, int64_t now,
+                const std::function<void(const TrainingRow&)>& erase) {
+  if (options.keep_checkpoints_days > 0) {
+    for (const auto& row :
+         board.store().ended_before(options.server_id, now - options.keep_checkpoints_days * kDayMs))
+      if (row.status == TrainingStatus::completed)
+        delete_checkpoints(options.runs / row.id, row, checkpoints, now);
+  }
+  if (options.keep_trainings_days > 0) {
+    for (const auto& row :
+         board.store().ended_before(options.server_id, now - options.keep_trainings_days * kDayMs))
+      erase(row);
+  }
+}
+
+}  // namespace saemill

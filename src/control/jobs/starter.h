@@ -1,0 +1,62 @@
+// From the queue to running launchers: asks schedule() what starts, takes the devices, and starts it; tells
+// the others why they wait.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "control/jobs/jobs.h"
+#include "control/jobs/placement.h"
+#include "control/jobs/training_board.h"
+#include "control/launch/detached.h"
+
+namespace saemill {
+
+// Not thread-safe.
+class Starter {
+ public:
+  using PredictedEnd = std::function<std::optional<double>(const std::string& training)>;
+  Starter(const JobsOptions& options, TrainingBoard& board, Leases& leases, Monitor& monitor,
+          PredictedEnd predicted_end);
+
+  // `active`: those that hold devices or have a launcher; of them, those that must start again wait too.
+  // True: something was started. Error{retry}: the store is away.
+  bool place(const std::vector<TrainingRow>& active, const std::vector<TrainingRow>& queued,
+             const Snapshot& snapshot);
+
+  // What place() would do if `fresh` were in the queue as well.
+  Decisions foresee(const std::vector<TrainingRow>& active, const std::vector<TrainingRow>& queued,
+                    const std::vector<TrainingRow>& fresh, const Snapshot& snapshot);
+  void forget(const std::string& training);
+
+ private:
+  ScheduleInput input_of(const std::vector<TrainingRow>& active, const std::vector<TrainingRow>& queued,
+                         const Snapshot& snapshot);
+  void add_waiting(ScheduleInput& input, const TrainingRow& training, const Snapshot& snapshot);
+  RunningJob running(const TrainingRow& training) const;
+  bool start(const TrainingRow& training, const Start& start, const Snapshot& snapshot);
+  std::optional<Reason> cannot_prepare(const TrainingRow& training) const;
+  std::optional<Reason> take_devices(const TrainingRow& training, const std::vector<std::string>& devices);
+  std::optional<TrainingRow> to_starting(const TrainingRow& training, const Start& start,
+                                         const Snapshot& snapshot);
+  bool launch(const TrainingRow& training, const Start& start, const Snapshot& snapshot);
+  void record(const TrainingRow& training, const ProcessId& process);
+  void wait(const TrainingRow& training, const Reason& reason, std::optional<double> expected_start);
+  void give_back(const std::string& training);
+
+  const JobsOptions& options_;
+  TrainingBoard& board_;
+  Leases& leases_;
+  Monitor& monitor_;
+  PredictedEnd predicted_end_;
+  Placement placement_;
+  std::map<std::string, double> noted_at_;  // monotonic: when why it waits was last written
+  std::set<std::string> owed_;              // whose leases could not be given back yet
+};
+
+}  // namespace saemill

@@ -1,0 +1,92 @@
+#include "control/jobs/training_board.h"
+
+#include <fmt/format.h>
+
+#include "common/base/clock.h"
+
+namespace saemill {
+namespace {
+
+using Text = std::optional<std::string>;
+
+constexpr size_t kLongestMessage = 2000;
+
+}  // namespace
+
+MachineEvent TrainingBoard::event_of(const std::string& id, const std::string& code,
+                                     const std::string& message, Severity severity) const {
+  MachineEvent event;
+  event.time = epoch_seconds();
+  event.severity = severity;
+  event.code = code;
+  event.host = host_;
+  event.training_id = id;
+  event.message = message.substr(0, kLongestMessage);
+  return event;
+}
+
+void TrainingBoard::create(std::vector<TrainingRow>& rows) {
+  trainings_.insert(rows);
+  std::vector<MachineEvent> events;
+  for (const TrainingRow& row : rows)
+    events.push_back(
+        event_of(row.id, "training_queued", fmt::format("{} was created", row.name), Severity::info));
+  events_.add(events);
+  const std::lock_guard lock(telling_);
+  for (const TrainingRow& row : rows) listener_.on_created(row);
+  for (const MachineEvent& event : events) listener_.on_machine_event(event);
+}
+
+std::optional<TrainingRow> TrainingBoard::change(const std::string& id, TrainingStatus from,
+                                                 TrainingStatus to, const StatusReason& reason,
+                                                 TrainingChange more) {
+  more.status = to;
+  more.reason_code = Text(reason.code);
+  more.reason_message = Text(reason.message);
+  if (!more.expected_start) more.expected_start = std::optional<int64_t>();
+  if (is_final(to))
+    more.completed_at = std::optional<int64_t>(static_cast<int64_t>(epoch_seconds() * 1e3));
+  else if (is_final(from))
+    more.completed_at = std::optional<int64_t>();
+  MachineEvent event =
+      event_of(id, fmt::format("training_{}", to_string(to)), reason.message, reason.severity);
+  if (!trainings_.update(id, from, more, &event)) return std::nullopt;
+  auto row = tell_changed(id);
+  const std::lock_guard lock(telling_);
+  listener_.on_machine_event(event);
+  return row;
+}
+
+bool TrainingBoard::note(const std::string& id, TrainingStatus status, const TrainingChange& change) {
+  if (!trainings_.update(id, status, change)) return false;
+  tell_changed(id);
+  return true;
+}
+
+std::optional<TrainingRow> TrainingBoard::tell_changed(const std::string& id) {
+  const std::lock_guard lock(telling_);
+  auto row = trainings_.find(id);
+  if (row) listener_.on_changed(*row);
+  return row;
+}
+
+bool TrainingBoard::erase(const TrainingRow& training) {
+  if (!trainings_.erase(training.id)) return false;
+  const std::lock_guard lock(telling_);
+  listener_.on_deleted(training);
+  return true;
+}
+
+void TrainingBoard::tell(const std::string& training, const AppliedEvent& event) {
+  const std::lock_guard lock(telling_);
+  listener_.on_run_event(training, event);
+}
+
+void TrainingBoard::warn(const std::string& training, const std::string& code, const std::string& message) {
+  std::vector<MachineEvent> events{event_of(training, code, message, Severity::warning)};
+  events_.add(events);
+  const std::lock_guard lock(telling_);
+  listener_.on_machine_event(events.front());
+}
+
+}  // namespace saemill
