@@ -1,5 +1,6 @@
-// What many live clients cost: a server with 16 devices at 1 s and a channel of 10 events a second in one
-// process, its clients in another, on loopback. Prints one JSON object. Fails where an event is lost; never
+// What many live clients cost: a server with 16 devices at 1 s and a training that writes 10 lines a second
+// to its events.jsonl in one process, its clients in another, on loopback. An event's time is from the line
+// written, over the store, to the client. Prints one JSON object. Fails where an event is lost; never
 // where something is slow.
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -15,6 +16,9 @@
 
 #include "common/base/clock.h"
 #include "common/base/proc.h"
+#include "common/protocol/events.h"
+#include "control/api/training_feed.h"
+#include "control/jobs/event_pump.h"
 #include "control/net/server.h"
 #include "load_clients.h"
 
@@ -22,6 +26,7 @@ namespace saemill {
 namespace {
 
 using Json = nlohmann::ordered_json;
+constexpr const char* kTraining = "bench";
 constexpr const char* kChannel = "trainings/bench/progress";
 
 std::shared_ptr<const Snapshot> machine_of(int gpus) {
@@ -64,8 +69,17 @@ struct Serving {
         auth("the-token-of-the-benchmark", "load", sessions),
         hub([this] {
           if (net::Server* at = listening.load()) at->wake();
-        }) {
-    hub.open("system/gpus"), hub.open(kChannel);
+        }),
+        feed(hub),
+        board(database, "bench", feed),
+        pump(database, board, [](const std::string&) {}),
+        events(folder / "events.jsonl") {
+    hub.open("system/gpus");
+    TrainingRow row;
+    row.id = row.name = kTraining;
+    std::vector<TrainingRow> rows{row};
+    board.create(rows);
+    pump.follow(kTraining, folder / "events.jsonl");
     services.snapshot = [snapshot = machine_of(16)] { return snapshot; };
     services.auth = &auth, services.hub = &hub;
     net::ServerOptions options{.port = 0, .hosts = {}};
@@ -78,11 +92,15 @@ struct Serving {
   api::Auth auth;
   std::atomic<net::Server*> listening = nullptr;
   api::Hub hub;
+  api::TrainingFeed feed;
+  TrainingBoard board;
+  EventPump pump;
+  EventLog events;
   api::Services services;
   std::unique_ptr<net::Server> server;
 };
 
-// As the monitor and the reader of a run's events would. Memory of this process each second.
+// As the monitor and a launcher would. Memory of this process each second.
 std::vector<int64_t> publish(Serving& serving, const std::atomic<bool>& stop) {
   std::vector<int64_t> memory;
   const double begin = monotonic_seconds();
@@ -93,7 +111,10 @@ std::vector<int64_t> publish(Serving& serving, const std::atomic<bool>& stop) {
       serving.hub.tick("system/gpus", "system:metrics", devices_json(serving.services.snapshot()->devices));
       memory.push_back(process_memory(::getpid(), "RssAnon").value_or(0));
     }
-    serving.hub.publish(kChannel, "training:progress", {{"sent", monotonic_seconds()}});
+    serving.events.append(1, {{"event", "metrics"},
+                              {"step", i + 1},
+                              {"values", {{"loss", 1.5}, {"fvu", 0.25}, {"l0", 32}, {"step_ms", 100}}},
+                              {"sent", monotonic_seconds()}});
   }
   return memory;
 }

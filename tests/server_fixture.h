@@ -45,6 +45,7 @@ class ServerTest : public ::testing::Test {
     services_.recorder = [] { return Recorder::Status{}; };
     services_.event_recorder = [] { return EventRecorder::Status{}; };
     services_.net = [this] { return server_->status(); };
+    services_.last_look = [] { return Jobs::Look{}; };
     services_.events = events_.get();
     services_.trainings = trainings_.get();
     services_.run_folder = [this](const std::string& id) { return folder_ / "trainings" / id; };

@@ -204,6 +204,7 @@ class Serving {
       return jobs_.control(id, request);
     };
     services.erase_training = [this](const std::string& id) { jobs_.erase(id); };
+    services.last_look = [this] { return jobs_.last_look(); };
     services.idempotency = &idempotency_;
     services.auth = &auth_;
     services.hub = &hub_;

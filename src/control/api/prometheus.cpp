@@ -218,6 +218,11 @@ void add_server(PrometheusText& text, const Services& services, const Snapshot* 
   text.single("saemill_database_up", kGauge, "1 where the database answered when it was last asked.",
               int64_t{up ? 1 : 0});
 
+  const Jobs::Look look = services.last_look();
+  text.single("saemill_trainings_queued", kGauge, "Trainings that wait for devices.", look.queued);
+  text.single("saemill_trainings_active", kGauge, "Trainings that hold devices or have a launcher.",
+              look.active);
+
   const NetStatus net = services.net();
   text.single("saemill_http_requests_total", kCounter, "Requests since the start.", net.requests);
   text.single("saemill_http_refused_total", kCounter, "Requests refused before they reached an endpoint.",

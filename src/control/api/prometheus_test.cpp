@@ -94,6 +94,8 @@ saemill_history_dropped_total 1
 saemill_events_waiting 2
 saemill_events_dropped_total 0
 saemill_database_up 1
+saemill_trainings_queued 3
+saemill_trainings_active 2
 saemill_http_requests_total 100
 saemill_http_refused_total 7
 saemill_connections 5

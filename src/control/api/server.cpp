@@ -25,7 +25,7 @@ HttpResponse get_healthz(Services& services, const Request&) {
   // The leases may still be read where nothing can be written, as on a full disk.
   const bool fresh = snapshot && epoch_seconds() - snapshot->epoch < kStaleSeconds;
   const bool well = fresh && snapshot->store_problem.empty() && services.recorder().error.empty() &&
-                    services.event_recorder().error.empty();
+                    services.event_recorder().error.empty() && services.last_look().error.empty();
   return json_response({{"status", well ? "ok" : "degraded"}});
 }
 
@@ -35,6 +35,7 @@ HttpResponse get_server(Services& services, const Request&) {
   const Recorder::Status history = services.recorder();
   const EventRecorder::Status events = services.event_recorder();
   const NetStatus net = services.net();
+  const Jobs::Look look = services.last_look();
   Json json{
       {"server_id", info.server_id},
       {"boot", info.boot},
@@ -49,6 +50,8 @@ HttpResponse get_server(Services& services, const Request&) {
         {"cpu_percent", cost.cpu_percent}}},
       {"history", {{"waiting", history.waiting}, {"dropped", history.dropped}, {"error", history.error}}},
       {"events", {{"waiting", events.waiting}, {"dropped", events.dropped}, {"error", events.error}}},
+      {"trainings",
+       {{"queued", look.queued}, {"active", look.active}, {"pass_ms", look.pass_ms}, {"error", look.error}}},
       {"connections", net.connections},
       {"websockets", net.websockets}};
   if (const auto snapshot = services.snapshot()) {

@@ -57,6 +57,7 @@ struct Services {
   std::function<std::vector<TrainingRow>(std::vector<TrainingRow> rows, bool now)> create_trainings;
   std::function<TrainingRow(const std::string& id, const ControlRequest& request)> control_training;
   std::function<void(const std::string& id)> erase_training;
+  std::function<Jobs::Look()> last_look;
   IdempotencyKeys* idempotency = nullptr;
   Auth* auth = nullptr;
   Hub* hub = nullptr;

@@ -203,6 +203,7 @@ class ServicesTest : public ::testing::Test {
     services_.recorder = [] { return Recorder::Status{3, 1, ""}; };
     services_.event_recorder = [] { return EventRecorder::Status{2, 0, ""}; };
     services_.net = [] { return NetStatus{5, 2, 100, 7}; };
+    services_.last_look = [] { return Jobs::Look{3, 2, 1.5, ""}; };
     services_.history = history_.get(), services_.events = events_.get();
     services_.trainings = trainings_.get(), services_.checkpoints = checkpoints_.get();
     services_.training_metrics = training_metrics_.get(), services_.training_events = training_events_.get();
