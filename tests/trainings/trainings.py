@@ -104,8 +104,8 @@ def what_remains(look, seconds=20):
 class TrainingServer(serving.Server):
     """Its launchers outlive it, but not the test."""
 
-    def __init__(self, arguments=(), data=None):
-        super().__init__(0, ["--cpu-slots", str(SLOTS), *arguments], data)
+    def __init__(self, arguments=(), data=None, gpus=0):
+        super().__init__(gpus, ["--cpu-slots", str(SLOTS), *arguments], data)
         self.ids = []
         # What a test may spoil.
         self.copies = self.folder / "activations"
@@ -183,6 +183,12 @@ class TrainingServer(serving.Server):
             with contextlib.suppress(OSError):
                 parts += [f"{name}: ...{(run / name).read_text(errors='replace')[-1000:]}"]
         return "\n".join([*parts, "server: ..." + self.stderr()[-2000:]])
+
+    def kill_ranks(self, training, device):
+        def on_device(pid):
+            return f"--device\0{device}\0".encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+
+        assert kill([pid for pid in ranks_of(training) if on_device(pid)]) == 1
 
     def sae(self, training):
         names = [one["name"] for one in self.get(f"trainings/{training}/sae").json["data"]]

@@ -100,6 +100,13 @@ std::optional<std::string> process_command(int64_t pid) {
   return first_line(name.text);
 }
 
+double process_age(int64_t start_time) {
+  timespec since_boot{};
+  ::clock_gettime(CLOCK_BOOTTIME, &since_boot);
+  const double up = static_cast<double>(since_boot.tv_sec) + static_cast<double>(since_boot.tv_nsec) / 1e9;
+  return up - static_cast<double>(start_time) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
 bool has_in_environment(int64_t pid, const std::string& entry) {
   const std::string text = '\0' + read_small(proc_path(pid, "environ")).text;
   return text.find('\0' + entry + '\0') != std::string::npos;

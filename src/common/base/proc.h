@@ -31,6 +31,9 @@ inline bool has_ended(int64_t pid, int64_t start_time) {
 // Field 22 of /proc/PID/stat, or 0 if there is no such process.
 int64_t process_start_time(int64_t pid);
 
+// How long ago a process of this boot began, in seconds.
+double process_age(int64_t start_time);
+
 // The arguments joined by spaces; of a kernel thread or a process hidden from us, its short name or nothing.
 std::optional<std::string> process_command(int64_t pid);
 std::vector<std::string> process_arguments(int64_t pid);

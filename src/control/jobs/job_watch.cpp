@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/proc.h"
@@ -17,21 +16,13 @@ constexpr double kFinishAgain = 2;
 constexpr double kKillAfter = 10;  // seconds after the first
 constexpr double kStarved = 5;     // seconds between two looks: this program was stopped itself
 
-// Monotonic seconds at which a process began.
-double start_of(const ProcessId& process, double now) {
-  timespec since_boot{};
-  ::clock_gettime(CLOCK_BOOTTIME, &since_boot);
-  const double up = static_cast<double>(since_boot.tv_sec) + static_cast<double>(since_boot.tv_nsec) / 1e9;
-  return now - (up - static_cast<double>(process.start_time) / static_cast<double>(::sysconf(_SC_CLK_TCK)));
-}
-
 }  // namespace
 
 JobWatch::JobWatch(const TrainingRow& training, std::filesystem::path run, double now)
     : process_{training.launcher_pid, training.launcher_start_time},
       boot_id_(training.boot_id),
       run_(std::move(run)),
-      started_(start_of(process_, now)),
+      started_(now - process_age(process_.start_time)),
       last_sign_at_(now),
       looked_at_(now) {
   if (!has_ended()) ended_ = watch_process(process_);

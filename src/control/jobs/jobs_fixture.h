@@ -38,7 +38,7 @@ kind=$(sed -n 's/.*"name": "\([a-z]*\)".*/\1/p' "$run/config.json" | head -1)
 [ $kind = silent ] && { trap '' TERM INT USR2; while :; do sleep 0.05; done; }
 [ $kind = refuse ] && { echo "the shard is truncated"; exit 65; }
 say '"event":"started","step":0,"total_steps":2'
-say '"event":"metrics","step":1,"values":{"fvu":0.5}'
+say '"event":"metrics","step":1,"values":{"fvu":0.5,"step_ms":60000}'
 [ $kind = lost ] && end 75 "rank 1 has gone"
 [ $kind = flaky ] && [ $(wc -l < "$run/started") = 1 ] && kill -9 $$
 [ $kind = leave ] && setsid sleep 300 &

@@ -12,6 +12,7 @@
 #include "control/jobs/starter.h"
 #include "control/jobs/supervisor.h"
 #include "control/store/checkpoints.h"
+#include "control/store/training_metrics.h"
 
 namespace saemill {
 
@@ -35,6 +36,7 @@ struct Jobs::Impl {
   Leases& leases;
   Monitor& monitor;
   Checkpoints checkpoints;
+  TrainingMetrics metrics;
   TrainingBoard board;
   EventPump pump;
 

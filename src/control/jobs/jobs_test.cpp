@@ -162,6 +162,25 @@ TEST_F(JobsTest, ItsTimeLimitPausesIt) {
   EXPECT_EQ(row(id).reason_code, "time_limit");
 }
 
+TEST_F(JobsTest, WhoWaitsIsToldWhenItIsExpectedToStart) {
+  serve();
+  TrainingRow limited = asked_on("wait", 0);
+  limited.time_limit_s = 1000;
+  const std::string holder = submit(limited);
+  ASSERT_TRUE(reaches(holder, Status::running));
+  const std::string paused = submit(asked_on("wait", 1));
+  ASSERT_TRUE(reaches(paused, Status::running));
+  jobs_->control(paused, {.action = Action::pause});
+  ASSERT_TRUE(reaches(paused, Status::paused));
+  trainings_->set_progress(paused, 1, 2);  // one step is left, and the last took a minute
+  jobs_->control(paused, {.action = Action::resume, .device_uuids = {slot(0)}});
+  const std::string last = submit(asked_on("finish", 0));
+  ASSERT_TRUE(eventually([&] { return row(last).expected_start.has_value(); }));
+  const double begin = static_cast<double>(*row(holder).started_at) / 1e3;
+  EXPECT_NEAR(static_cast<double>(*row(paused).expected_start) / 1e3, begin + 1000, 1);
+  EXPECT_NEAR(static_cast<double>(*row(last).expected_start) / 1e3, begin + 1060, 1);
+}
+
 TEST_F(JobsTest, AProgramThatIsNotThere) {
   options_.program = folder_ / "no_such_program";
   serve();

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "common/base/error.h"
+#include "control/jobs/forecast.h"
 #include "control/jobs/reservation.h"
 #include "control/jobs/waiting_reason.h"
 #include "control/select/selection.h"
@@ -39,17 +40,21 @@ class Scheduler {
     if (enough_free) {
       const Places taken = choose(demand);
       if (!taken.empty()) return start(demand, taken);
-      return decisions_.waits.push_back(behind(demand, head_->id));
+      return expect(behind(demand, head_->id), demand);
     }
-    decisions_.waits.push_back(devices_busy(machine_, demand, outlook));
-    if (head_ != nullptr) return;
-    head_ = &job;
-    reservation_.emplace(machine_, demand);
-    if (outlook.unknown == 0) {
-      Wait& wait = decisions_.waits.back();
-      wait.expected_start = outlook.at;
-      wait.reason.message += "; expected at about " + clock_time(outlook.at, input_.now);
+    if (head_ == nullptr) {
+      head_ = &job;
+      reservation_.emplace(machine_, demand);
+      forecast_.emplace(machine_);
     }
+    expect(devices_busy(machine_, demand, outlook), demand);
+  }
+
+  void expect(Wait wait, const Demand& demand) {
+    wait.expected_start = forecast_->place(demand, machine_);
+    if (wait.expected_start)
+      wait.reason.message += "; expected at about " + clock_time(*wait.expected_start, input_.now);
+    decisions_.waits.push_back(std::move(wait));
   }
 
   double end_of(const WaitingJob& job) const {
@@ -150,7 +155,10 @@ class Scheduler {
     const WaitingJob& job = demand.job;
     Start begun{job.id, {}, std::move(reasons_), head_ != nullptr ? head_->id : ""};
     for (const size_t i : taken) begun.devices.push_back(machine_.places[i].device->uuid);
-    if (head_ != nullptr) reservation_->take(taken, end_of(job));
+    if (head_ != nullptr) {
+      reservation_->take(taken, end_of(job));
+      forecast_->take(taken, end_of(job));
+    }
     machine_.give(taken, job.id, end_of(job));
     decisions_.starts.push_back(std::move(begun));
   }
@@ -159,6 +167,7 @@ class Scheduler {
   Machine machine_;
   const WaitingJob* head_ = nullptr;
   std::optional<Reservation> reservation_;  // of the head
+  std::optional<Forecast> forecast_;        // of the head and all behind it
   std::vector<std::string> reasons_;        // of the last pick
   Decisions decisions_;
 };

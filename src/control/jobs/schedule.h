@@ -68,7 +68,7 @@ struct Wait {
   // run it: device_missing too_few_devices too_little_memory excluded unhealthy lost prohibited unknown
   // invalid
   Reason reason;
-  std::optional<double> expected_start;  // of the head, where it depends on known ends only
+  std::optional<double> expected_start;  // where it depends on known ends only; of who is behind, a forecast
   std::vector<std::string> frees;        // what would free its devices
 };
 

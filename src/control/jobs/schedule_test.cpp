@@ -153,6 +153,22 @@ TEST(Schedule, AnotherModelMayServeTheHeadAsEarly) {
   EXPECT_EQ(wait_of(decisions, "head").expected_start, input.now + 50);
 }
 
+TEST(Schedule, WhoIsBehindExpectsToStartInItsTurn) {
+  ScheduleInput input = machine(2);
+  run(input, "r", {0}, 100);
+  run(input, "s", {1}, 50);
+  add(input, job("head", 2, 20));
+  add(input, job("second", 1, 10));
+  add(input, job("third", 2));
+  add(input, job("fourth"));
+  const Decisions decisions = schedule(input);
+  EXPECT_EQ(wait_of(decisions, "head").expected_start, input.now + 100);
+  EXPECT_EQ(wait_of(decisions, "second").expected_start, input.now + 120);
+  EXPECT_EQ(wait_of(decisions, "third").expected_start, input.now + 130);
+  EXPECT_FALSE(wait_of(decisions, "fourth").expected_start) << "nobody knows how long the third takes";
+  EXPECT_NE(wait_of(decisions, "second").reason.message.find("expected at about"), std::string::npos);
+}
+
 TEST(Schedule, HeldAndDependentHoldUpNobody) {
   ScheduleInput input = machine(1);
   add(input, job("held")).held = true;

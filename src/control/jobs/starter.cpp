@@ -44,29 +44,46 @@ std::string joined(const std::vector<std::string>& parts) {
 }  // namespace
 
 Starter::Starter(const JobsOptions& options, TrainingBoard& board, Leases& leases, Monitor& monitor,
-                 PredictedEnd predicted_end)
+                 TrainingMetrics& metrics, PredictedEnd predicted_end)
     : options_(options),
       board_(board),
       leases_(leases),
       monitor_(monitor),
+      metrics_(metrics),
       predicted_end_(std::move(predicted_end)),
       placement_(options.gpu_constants) {}
 
 void Starter::forget(const std::string& training) {
   placement_.forget(training);
   noted_at_.erase(training);
+  step_ms_.erase(training);
 }
 
 RunningJob Starter::running(const TrainingRow& training) const {
   RunningJob job{training.id, device_list(training.device_uuids), predicted_end_(training.id)};
-  if (!job.ends_at && training.time_limit_s && training.started_at)
-    job.ends_at =
-        static_cast<double>(*training.started_at) / 1e3 + static_cast<double>(*training.time_limit_s);
+  if (training.time_limit_s) {  // which counts from the start of its launcher
+    const double limit = epoch_seconds() - process_age(training.launcher_start_time) +
+                         static_cast<double>(*training.time_limit_s);
+    job.ends_at = std::min(limit, job.ends_at.value_or(limit));
+  }
   return job;
+}
+
+// As fast as it went before it was paused or lost its devices.
+std::optional<double> Starter::seconds_left(const TrainingRow& training) {
+  if (training.attempt == 0 || training.total_steps <= training.current_step) return std::nullopt;
+  const auto [known, fresh] = step_ms_.try_emplace(training.id);
+  if (fresh) {
+    for (const LatestMetric& metric : metrics_.latest(training.id))
+      if (metric.name == "step_ms") known->second = metric.value;
+  }
+  if (!known->second) return std::nullopt;
+  return *known->second / 1e3 * static_cast<double>(training.total_steps - training.current_step);
 }
 
 void Starter::add_waiting(ScheduleInput& input, const TrainingRow& training, const Snapshot& snapshot) {
   WaitingJob job = placement_.waiting(training, snapshot);
+  if (const auto left = seconds_left(training)) job.duration = std::min(*left, job.duration.value_or(*left));
   for (const std::string& id : device_list(training.after)) {
     const auto before = board_.store().find(id);
     if (!before || before->status == Status::completed) continue;

@@ -14,6 +14,7 @@
 #include "control/jobs/placement.h"
 #include "control/jobs/training_board.h"
 #include "control/launch/detached.h"
+#include "control/store/training_metrics.h"
 
 namespace saemill {
 
@@ -22,7 +23,7 @@ class Starter {
  public:
   using PredictedEnd = std::function<std::optional<double>(const std::string& training)>;
   Starter(const JobsOptions& options, TrainingBoard& board, Leases& leases, Monitor& monitor,
-          PredictedEnd predicted_end);
+          TrainingMetrics& metrics, PredictedEnd predicted_end);
 
   // `active`: those that hold devices or have a launcher; of them, those that must start again wait too.
   // True: something was started. Error{retry}: the store is away.
@@ -39,6 +40,7 @@ class Starter {
                          const Snapshot& snapshot);
   void add_waiting(ScheduleInput& input, const TrainingRow& training, const Snapshot& snapshot);
   RunningJob running(const TrainingRow& training) const;
+  std::optional<double> seconds_left(const TrainingRow& training);
   bool start(const TrainingRow& training, const Start& start, const Snapshot& snapshot);
   std::optional<Reason> cannot_prepare(const TrainingRow& training) const;
   std::optional<Reason> take_devices(const TrainingRow& training, const std::vector<std::string>& devices);
@@ -53,10 +55,12 @@ class Starter {
   TrainingBoard& board_;
   Leases& leases_;
   Monitor& monitor_;
+  TrainingMetrics& metrics_;
   PredictedEnd predicted_end_;
   Placement placement_;
-  std::map<std::string, double> noted_at_;  // monotonic: when why it waits was last written
-  std::set<std::string> owed_;              // whose leases could not be given back yet
+  std::map<std::string, std::optional<double>> step_ms_;  // of those that ran before, as last measured
+  std::map<std::string, double> noted_at_;                // monotonic: when why it waits was last written
+  std::set<std::string> owed_;                            // whose leases could not be given back yet
 };
 
 }  // namespace saemill
