@@ -4,6 +4,7 @@
 
 #include "control/jobs/jobs_fixture.h"
 #include "control/launch/detached.h"
+#include "control/store/checkpoints.h"
 #include "control/store/training_metrics.h"
 
 namespace saemill {
@@ -294,6 +295,37 @@ TEST_F(JobsTest, OldOnesAreDeletedWhereAsked) {
   EXPECT_TRUE(eventually([&] { return !trainings_->find("old"); }));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "trainings" / "old"));
   EXPECT_TRUE(trainings_->find("fresh"));
+}
+
+TEST_F(JobsTest, CheckpointsOfTheCompletedAreDeletedWhereAsked) {
+  options_.keep_checkpoints_days = 1;
+  TrainingRow done = asked("finish"), paused = asked("finish");
+  done.id = "done", done.status = Status::completed;
+  paused.id = "paused", paused.status = Status::paused;
+  const auto long_ago = static_cast<int64_t>((epoch_seconds() - 2 * 86400) * 1e3);
+  std::vector<TrainingRow> rows{done, paused};
+  for (TrainingRow& one : rows) {
+    one.server_id = "server", one.completed_at = long_ago;
+    std::filesystem::create_directories(folder_ / "trainings" / one.id / "checkpoints" / "step-00000002");
+    std::filesystem::create_directories(folder_ / "trainings" / one.id / "sae");
+  }
+  trainings_->insert(rows);
+  const RunEvent saved{.seq = 1,
+                       .time_ms = long_ago,
+                       .attempt = 1,
+                       .event = "checkpoint",
+                       .data = "{}",
+                       .step = 2,
+                       .checkpoint = "step-00000002",
+                       .bytes = 5};
+  ASSERT_TRUE(RunEvents(*database_).apply("done", {}, {.offset = 9, .seq = 1, .attempt = 1}, {saved}));
+  Checkpoints checkpoints(*database_);
+  ASSERT_EQ(checkpoints.list("done").size(), 1u);
+  serve();
+  EXPECT_TRUE(eventually([&] { return checkpoints.list("done").empty(); }));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "trainings/done/checkpoints"));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "trainings/done/sae"));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "trainings/paused/checkpoints/step-00000002"));
 }
 
 // For ThreadSanitizer too: requests from several threads while everything moves.

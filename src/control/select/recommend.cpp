@@ -1,10 +1,9 @@
 #include <algorithm>
 #include <map>
-#include <numeric>
-#include <tuple>
 
 #include "common/base/clock.h"
 #include "common/base/error.h"
+#include "control/select/device_sets.h"
 #include "control/select/selection.h"
 #include "control/select/topology_score.h"
 
@@ -12,26 +11,15 @@ namespace saemill {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Places = std::vector<size_t>;  // of devices within a group, ascending
 
-constexpr double kMostSubsets = 20000;  // C(16, 8) is 12870; beyond, sets are grown from each device
-constexpr double kHeatStep = 5;         // degrees; smaller differences say nothing
+constexpr double kHeatStep = 5;  // degrees; smaller differences say nothing
 
 std::string gigabytes(int64_t bytes) {
   return fmt::format("{:.1f} GB", static_cast<double>(bytes) / 1e9);
 }
 
 // Devices that may serve together.
-struct Group {
-  std::vector<const Device*> devices;
-  std::vector<std::vector<int>> links;  // link_score of each pair
-};
-
-struct Ranked {
-  Places places;
-  // Smaller is better: -links, -links of what stays free, heat, last use, places.
-  std::tuple<int, int, int, int64_t, Places> key;
-};
+using Group = std::vector<const Device*>;
 
 std::string wanted_kind(const Snapshot& snapshot, const RecommendRequest& request) {
   if (request.kind != "any") return request.kind;
@@ -64,34 +52,12 @@ std::vector<Group> make_groups(const Snapshot& snapshot, const RecommendRequest&
     if (const auto reason = why_not(device, request)) {
       rejected.push_back({device.index, device.uuid, *reason});
     } else {
-      by_model[request.mixed_models ? "" : device.name].devices.push_back(&device);
+      by_model[request.mixed_models ? "" : device.name].push_back(&device);
     }
   }
   std::vector<Group> groups;
-  for (auto& [model, group] : by_model) {
-    for (const Device* a : group.devices) {
-      auto& row = group.links.emplace_back();
-      for (const Device* b : group.devices)
-        row.push_back(a == b ? 0 : link_score(snapshot.topology.between(a->uuid, b->uuid)));
-    }
-    groups.push_back(std::move(group));
-  }
+  for (auto& [model, group] : by_model) groups.push_back(std::move(group));
   return groups;
-}
-
-int sum_links(const Group& group, const Places& places) {
-  int sum = 0;
-  for (size_t a = 0; a < places.size(); ++a) {
-    for (size_t b = a + 1; b < places.size(); ++b) sum += group.links[places[a]][places[b]];
-  }
-  return sum;
-}
-
-Places others(const Group& group, const Places& places) {
-  Places all(group.devices.size()), rest;
-  std::iota(all.begin(), all.end(), size_t{0});
-  std::set_difference(all.begin(), all.end(), places.begin(), places.end(), std::back_inserter(rest));
-  return rest;
 }
 
 int64_t last_used(const Snapshot& snapshot, const Device& device) {
@@ -99,55 +65,16 @@ int64_t last_used(const Snapshot& snapshot, const Device& device) {
   return at != snapshot.last_used.end() ? at->second : 0;
 }
 
-Ranked rank(const Snapshot& snapshot, const Group& group, Places places) {
-  int heat = 0;
-  int64_t used = 0;
-  for (const size_t place : places) {
-    const Device& device = *group.devices[place];
-    heat = std::max(heat, static_cast<int>(device.temperature.value_or(0) / kHeatStep));
-    used = std::max(used, last_used(snapshot, device));
+LinkedDevices linked(const Snapshot& snapshot, const Group& group) {
+  LinkedDevices linked;
+  for (const Device* a : group) {
+    auto& row = linked.links.emplace_back();
+    for (const Device* b : group)
+      row.push_back(a == b ? 0 : link_score(snapshot.topology.between(a->uuid, b->uuid)));
+    linked.heat.push_back(static_cast<int>(a->temperature.value_or(0) / kHeatStep));
+    linked.last_used.push_back(last_used(snapshot, *a));
   }
-  const int links = sum_links(group, places), rest = sum_links(group, others(group, places));
-  return {places, {-links, -rest, heat, used, places}};
-}
-
-double subsets(size_t n, size_t k) {
-  double count = 1;
-  for (size_t i = 0; i < k; ++i) count = count * static_cast<double>(n - i) / static_cast<double>(i + 1);
-  return count;
-}
-
-void all_subsets(size_t n, size_t k, std::vector<Places>& sets) {
-  Places places(k);
-  std::iota(places.begin(), places.end(), size_t{0});
-  while (true) {
-    sets.push_back(places);
-    size_t i = k;
-    while (i > 0 && places[i - 1] == n - k + i - 1) --i;
-    if (i == 0) return;
-    ++places[i - 1];
-    for (size_t j = i; j < k; ++j) places[j] = places[j - 1] + 1;
-  }
-}
-
-// From each device, the one added next is the best linked with those already there, the longest unused of
-// equals.
-void grown_subsets(const Snapshot& snapshot, const Group& group, size_t k, std::vector<Places>& sets) {
-  for (size_t seed = 0; seed < group.devices.size(); ++seed) {
-    Places places{seed};
-    while (places.size() < k) {
-      const auto worth = [&](size_t place) {
-        int sum = 0;
-        for (const size_t chosen : places) sum += group.links[chosen][place];
-        return std::tuple(-sum, last_used(snapshot, *group.devices[place]), place);
-      };
-      const Places rest = others(group, places);
-      const size_t next = *std::min_element(rest.begin(), rest.end(),
-                                            [&](size_t a, size_t b) { return worth(a) < worth(b); });
-      places.insert(std::upper_bound(places.begin(), places.end(), next), next);
-    }
-    sets.push_back(std::move(places));
-  }
+  return linked;
 }
 
 std::string unused_for(const Snapshot& snapshot, const std::vector<const Device*>& devices) {
@@ -163,8 +90,10 @@ Choice describe(const Snapshot& snapshot, const Group& group, const Places& plac
                 const RecommendRequest& request) {
   Choice choice;
   std::vector<const Device*> devices, rest;
-  for (const size_t place : places) devices.push_back(group.devices[place]);
-  for (const size_t place : others(group, places)) rest.push_back(group.devices[place]);
+  for (size_t i = 0; i < group.size(); ++i) {
+    const bool taken = std::binary_search(places.begin(), places.end(), i);
+    (taken ? devices : rest).push_back(group[i]);
+  }
   std::optional<int64_t> least_free;
   std::optional<double> hottest;
   bool one_model = true;
@@ -198,7 +127,7 @@ std::string what_helps(const Recommendation& found, const RecommendRequest& requ
                        const std::vector<Group>& groups) {
   int busy = 0, small = 0;
   size_t together = 0, models = groups.size();
-  for (const Group& group : groups) together += group.devices.size();
+  for (const Group& group : groups) together += group.size();
   int64_t largest_free = 0;
   for (const Rejected& rejected : found.rejected) {
     if (rejected.reason.code == "memory") ++small;
@@ -228,31 +157,18 @@ Recommendation recommend(const Snapshot& snapshot, const RecommendRequest& reque
   Recommendation found;
   found.asked = request.count;
   const auto groups = make_groups(snapshot, request, found.rejected);
-  const auto k = static_cast<size_t>(request.count);
-  std::vector<std::pair<Ranked, const Group*>> ranked;
+  const auto most = static_cast<size_t>(std::max(0, request.most_choices));
+  std::vector<std::pair<RankedSet, const Group*>> ranked;
   for (const Group& group : groups) {
-    const size_t n = group.devices.size();
-    found.suitable = std::max(found.suitable, static_cast<int>(n));
-    if (n < k) continue;
-    std::vector<Places> sets;
-    if (subsets(n, k) <= kMostSubsets) {
-      all_subsets(n, k, sets);
-    } else {
-      grown_subsets(snapshot, group, k, sets);
-    }
-    for (Places& places : sets) ranked.emplace_back(rank(snapshot, group, std::move(places)), &group);
+    found.suitable = std::max(found.suitable, static_cast<int>(group.size()));
+    for (RankedSet& set : best_sets(linked(snapshot, group), static_cast<size_t>(request.count), most))
+      ranked.emplace_back(std::move(set), &group);
   }
-  std::sort(ranked.begin(), ranked.end(),
-            [](const auto& a, const auto& b) { return a.first.key < b.first.key; });
-  for (const auto& [entry, group] : ranked) {
-    if (found.choices.size() >= static_cast<size_t>(request.most_choices)) break;
-    Choice choice = describe(snapshot, *group, entry.places, request);
-    const auto same = [&](const Choice& other) {
-      return other.gpu_ids == choice.gpu_ids;
-    };  // two seeds, one set
-    if (std::none_of(found.choices.begin(), found.choices.end(), same))
-      found.choices.push_back(std::move(choice));
-  }
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const auto& a, const auto& b) { return a.first.key < b.first.key; });
+  ranked.resize(std::min(ranked.size(), most));
+  for (const auto& [set, group] : ranked)
+    found.choices.push_back(describe(snapshot, *group, set.places(), request));
   if (found.choices.empty()) found.help = what_helps(found, request, snapshot, groups);
   return found;
 }
