@@ -76,21 +76,21 @@ const char* words_of(Action action) {
 TrainingChange change_of(const TrainingRow& training, const ControlRequest& request) {
   TrainingChange change;
   if (!request.device_uuids.empty()) {
-    change.asked_gpu_ids = std::optional(nlohmann::json(request.device_uuids).dump());
+    change.asked_gpu_ids.emplace(nlohmann::json(request.device_uuids).dump());
     change.device_count = static_cast<int64_t>(request.device_uuids.size());
   } else if (request.device_count) {
-    change.asked_gpu_ids = std::optional<std::string>();
+    change.asked_gpu_ids.emplace();
     change.device_count = *request.device_count;
   }
   if (request.priority) change.priority = *request.priority;
   if (request.action == Action::hold) change.held = true;
   if (request.action == Action::release) change.held = false;
-  if (request.action == Action::finish) change.finalized_from_step = std::optional(training.current_step);
+  if (request.action == Action::finish) change.finalized_from_step.emplace(training.current_step);
   if (request.action == Action::resume || request.action == Action::retry) {
-    change.resumed_from = std::optional<std::string>(to_string(training.status));
+    change.resumed_from.emplace(to_string(training.status));
     change.held = false;
-    change.finalized_from_step = std::optional<int64_t>();
-    change.error = std::optional<std::string>();
+    change.finalized_from_step.emplace();
+    change.error.emplace();
   }
   if (request.action == Action::retry) change.restarts = 0;
   return change;

@@ -151,8 +151,8 @@ void Starter::wait(const TrainingRow& training, const Reason& reason, std::optio
   if (training.reason_code == reason.code && !other_text) return;
   noted_at = now;
   TrainingChange change;
-  change.reason_code = std::optional(reason.code);
-  change.reason_message = std::optional(reason.message);
+  change.reason_code.emplace(reason.code);
+  change.reason_message.emplace(reason.message);
   std::optional<int64_t> expected;
   if (expected_start) expected = static_cast<int64_t>(*expected_start * 1e3);
   change.expected_start = expected;
@@ -230,7 +230,7 @@ std::optional<TrainingRow> Starter::to_starting(const TrainingRow& training, con
   change.gpu_ids = Json(indices_of(start.devices, snapshot)).dump();
   change.world_size = static_cast<int64_t>(start.devices.size());
   change.distributed = start.devices.size() > 1;
-  if (!training.started_at) change.started_at = std::optional(static_cast<int64_t>(epoch_seconds() * 1e3));
+  if (!training.started_at) change.started_at.emplace(static_cast<int64_t>(epoch_seconds() * 1e3));
   const auto to = training.status == Status::queued ? next_state(training.status, Cause::devices_taken)
                                                     : std::optional(training.status);
   return board_.change(training.id, training.status, *to, {to_string(*to), joined(start.reasons)}, change);
@@ -263,7 +263,7 @@ bool Starter::launch(const TrainingRow& training, const Start& start, const Snap
     TrainingChange change;
     change.launcher_pid = 0;
     change.launcher_start_time = 0;
-    change.error = std::optional<std::string>(error.what());
+    change.error.emplace(error.what());
     board_.change(training.id, training.status, *to, {"could_not_start", error.what(), Severity::error},
                   change);
     return false;

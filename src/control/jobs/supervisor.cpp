@@ -113,7 +113,7 @@ bool Supervisor::apply_end(const TrainingRow& training, const RunEnd& end, bool 
     case RunEnd::Kind::failed:
       break;
   }
-  cleared.error = std::optional(end.message);
+  cleared.error.emplace(end.message);
   return move(training, Cause::ended_badly, {"failed", end.message, Severity::error}, cleared);
 }
 
@@ -123,8 +123,8 @@ bool Supervisor::finish(const TrainingRow& training, TrainingChange cleared) {
     if (!move(training, Cause::ended_well, {"exported", "its last step is done"}, cleared)) return false;
     at.status = Status::finalizing;
   }
-  if (training.finalized_from_step) cleared.finalized_from_step = std::optional(training.current_step);
-  cleared.error = std::optional<std::string>();
+  if (training.finalized_from_step) cleared.finalized_from_step.emplace(training.current_step);
+  cleared.error.emplace();
   return move(at, Cause::exported,
               {"completed", fmt::format("completed at step {}{}", training.current_step,
                                         training.finalized_from_step ? ", finished early" : "")},
@@ -135,7 +135,7 @@ bool Supervisor::finish(const TrainingRow& training, TrainingChange cleared) {
 bool Supervisor::lose(const TrainingRow& training, const std::string& message, bool rebooted,
                       TrainingChange cleared) {
   if (!rebooted && training.restarts >= training.max_restarts && training.status != Status::pausing) {
-    cleared.error = std::optional(message);
+    cleared.error.emplace(message);
     return move(training, Cause::ended_badly,
                 {"failed", fmt::format("{}; its {} restarts are used up", message, training.max_restarts),
                  Severity::error},

@@ -7,8 +7,6 @@
 namespace saemill {
 namespace {
 
-using Text = std::optional<std::string>;
-
 constexpr size_t kLongestMessage = 2000;
 
 }  // namespace
@@ -41,13 +39,13 @@ std::optional<TrainingRow> TrainingBoard::change(const std::string& id, Training
                                                  TrainingStatus to, const StatusReason& reason,
                                                  TrainingChange more) {
   more.status = to;
-  more.reason_code = Text(reason.code);
-  more.reason_message = Text(reason.message);
-  if (!more.expected_start) more.expected_start = std::optional<int64_t>();
+  more.reason_code.emplace(reason.code);
+  more.reason_message.emplace(reason.message);
+  if (!more.expected_start) more.expected_start.emplace();
   if (is_final(to))
-    more.completed_at = std::optional<int64_t>(static_cast<int64_t>(epoch_seconds() * 1e3));
+    more.completed_at.emplace(static_cast<int64_t>(epoch_seconds() * 1e3));
   else if (is_final(from))
-    more.completed_at = std::optional<int64_t>();
+    more.completed_at.emplace();
   MachineEvent event =
       event_of(id, fmt::format("training_{}", to_string(to)), reason.message, reason.severity);
   if (!trainings_.update(id, from, more, &event)) return std::nullopt;
