@@ -27,12 +27,7 @@ HttpResponse list_events(Services& services, const Request& request) {
   const EventPage found = services.events->query(query);
   Json data = Json::array();
   for (const MachineEvent& event : found.events) data.push_back(to_json(event));
-  return json_response({{"data", std::move(data)},
-                        {"pagination",
-                         {{"page", query.page},
-                          {"limit", query.limit},
-                          {"total", found.total},
-                          {"total_pages", (found.total + query.limit - 1) / query.limit}}}});
+  return page_response(std::move(data), query.page, query.limit, found.total);
 }
 
 }  // namespace saemill::api

@@ -98,6 +98,13 @@ HttpResponse json_response(const Json& json, int status) {
   return response;
 }
 
+HttpResponse page_response(Json data, int64_t page, int64_t limit, int64_t total) {
+  return json_response(
+      {{"data", std::move(data)},
+       {"pagination",
+        {{"page", page}, {"limit", limit}, {"total", total}, {"total_pages", (total + limit - 1) / limit}}}});
+}
+
 bool names_etag(const std::string& if_none_match, const std::string& etag) {
   return if_none_match == "*" || if_none_match.find(etag) != std::string::npos;
 }

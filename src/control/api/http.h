@@ -55,6 +55,8 @@ std::optional<Target> parse_target(std::string_view target);
 Json parse_json(std::string_view text);
 
 HttpResponse json_response(const Json& json, int status = 200);
+// {data[], pagination{page, limit, total, total_pages}}
+HttpResponse page_response(Json data, int64_t page, int64_t limit, int64_t total);
 
 // Whether a header If-None-Match names this one.
 bool names_etag(const std::string& if_none_match, const std::string& etag);

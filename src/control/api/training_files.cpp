@@ -8,6 +8,7 @@
 #include "control/api/log_tail.h"
 #include "control/api/problem.h"
 #include "control/api/served_folder.h"
+#include "control/api/training_request.h"
 #include "control/store/checkpoints.h"
 #include "control/store/trainings.h"
 
@@ -17,12 +18,6 @@ namespace {
 constexpr int64_t kMostLogBytes = int64_t{4} << 20;
 constexpr int64_t kMostOffset = int64_t{1} << 53;
 constexpr const char* kLauncher = "launcher";
-
-TrainingRow training_of(const Services& services, const Request& request) {
-  const std::string id = request.path_of("id");
-  if (auto found = services.trainings->find(id)) return *found;
-  throw Problem(404, "not_found", fmt::format("there is no training \"{}\"", id.substr(0, 100)));
-}
 
 HttpResponse list_of(const ServedFolder& folder) {
   Json data = Json::array();

@@ -80,12 +80,7 @@ HttpResponse list_trainings(Services& services, const Request& request) {
   const TrainingPage found = services.trainings->list(query);
   Json data = Json::array();
   for (const TrainingRow& row : found.trainings) data.push_back(full_json(services, row));
-  return json_response({{"data", std::move(data)},
-                        {"pagination",
-                         {{"page", query.page},
-                          {"limit", query.limit},
-                          {"total", found.total},
-                          {"total_pages", (found.total + query.limit - 1) / query.limit}}}});
+  return page_response(std::move(data), query.page, query.limit, found.total);
 }
 
 HttpResponse one_training(Services& services, const Request& request) {
