@@ -130,7 +130,7 @@ std::vector<TrainingRow> Jobs::create(std::vector<TrainingRow> rows, bool now) {
     if (const auto why = hindrance(decisions, rows); !why.empty()) throw Refused("gpu_unavailable", why);
     impl.board.create(rows);
   }
-  impl.look();
+  impl.look_and_go_on();
   std::string why;
   for (TrainingRow& row : rows) {
     row = need(impl.board.store(), row.id);

@@ -54,7 +54,14 @@ void Jobs::Impl::look() {
   const std::lock_guard lock(pass);
   const double begin = monotonic_seconds();
   supervisor.begin_round();
-  for (const TrainingRow& row : board.store().active(options.server_id)) supervisor.look_after(row);
+  std::exception_ptr error;  // of one must not hold up the others
+  for (const TrainingRow& row : board.store().active(options.server_id)) {
+    try {
+      supervisor.look_after(row);
+    } catch (const Error& problem) {
+      error = std::make_exception_ptr(Error(problem.code(), fmt::format("{}: {}", row.id, problem.what())));
+    }
+  }
   if (!recovered) {  // after those that died meanwhile were concluded
     leases.release_dead(options.host, boot_id(),
                         [](int64_t pid, int64_t start) { return !has_ended(pid, start); });
@@ -69,6 +76,7 @@ void Jobs::Impl::look() {
     if (snapshot && starter.place(active, queued, *snapshot)) wake();  // its events are followed at once
   }
   delete_old_ones();
+  if (error) std::rethrow_exception(error);
   const std::lock_guard status_lock(last_mutex);
   last = {static_cast<int64_t>(queued.size()), static_cast<int64_t>(active.size()),
           (monotonic_seconds() - begin) * 1e3, ""};

@@ -182,6 +182,22 @@ TEST_F(JobsTest, WhoWaitsIsToldWhenItIsExpectedToStart) {
   EXPECT_NEAR(static_cast<double>(*row(last).expected_start) / 1e3, begin + 1060, 1);
 }
 
+TEST_F(JobsTest, OneWhoseFolderCannotBeMadeHoldsUpNobody) {
+  serve();
+  TrainingRow held = asked("finish");
+  held.held = true;
+  const std::string spoilt = submit(held), well = submit("wait");
+  ASSERT_TRUE(reaches(well, Status::running));
+  std::ofstream(folder_ / "trainings" / spoilt) << "a file in the place of its folder";
+  jobs_->control(spoilt, {.action = Action::release});
+  ASSERT_TRUE(eventually([&] { return row(spoilt).reason_code == "cannot_start"; }));
+  // A running one whose events cannot be read does not either.
+  std::filesystem::remove(folder_ / "trainings" / well / "events.jsonl");
+  EXPECT_TRUE(reaches(submit("finish"), Status::completed));
+  std::filesystem::remove(folder_ / "trainings" / spoilt);
+  EXPECT_TRUE(reaches(spoilt, Status::completed));
+}
+
 TEST_F(JobsTest, AProgramThatIsNotThere) {
   options_.program = folder_ / "no_such_program";
   serve();

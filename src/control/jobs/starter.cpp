@@ -131,11 +131,19 @@ bool Starter::place(const std::vector<TrainingRow>& active, const std::vector<Tr
   for (const TrainingRow& row : queued) rows[row.id] = &row;
   const Decisions decisions = schedule(input_of(active, queued, snapshot));
   bool any = false;
-  for (const Start& one : decisions.starts) any |= start(*rows.at(one.id), one, snapshot);
+  std::exception_ptr error;  // of one must not hold up the others
+  for (const Start& one : decisions.starts) {
+    try {
+      any |= start(*rows.at(one.id), one, snapshot);
+    } catch (const Error&) {
+      error = std::current_exception();
+    }
+  }
   for (const Wait& one : decisions.waits) {
     const std::string frees = one.frees.empty() ? "" : "; " + joined(one.frees);
     wait(*rows.at(one.id), {one.reason.code, one.reason.message + frees}, one.expected_start);
   }
+  if (error) std::rethrow_exception(error);
   return any;
 }
 
