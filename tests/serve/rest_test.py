@@ -76,7 +76,7 @@ class Devices(serving.ServingTest):
             self.assertEqual(self.server.get("system/gpus/" + wrong).status, status, wrong)
 
     def test_unchanged_is_not_sent_again(self):
-        for target in ("/api/v1/openapi.json", "/api/v1/config-schema", "/", "/index.js"):
+        for target in ("/api/v1/openapi.json", "/api/v1/config-schema", "/", "/login.js"):
             first = self.server.ask("GET", target)
             again = self.server.ask("GET", target, headers={"If-None-Match": first.header("ETag")})
             self.assertEqual((first.status, again.status, again.body), (200, 304, b""))

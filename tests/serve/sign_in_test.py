@@ -32,7 +32,7 @@ class SignIn(serving.ServingTest):
         self.assertEqual(self.server.ask("GET", link, token="").status, 303)
 
     def test_the_page(self):
-        for target in ("/login", "/login.html", "/login.js", "/plain.css", "/", "/index.js"):
+        for target in ("/login", "/login.html", "/login.js", "/plain.css", "/", "/index.html"):
             answer = self.server.ask("GET", target, token="")
             self.assertEqual(answer.status, 200, target)
             self.assertIn("frame-ancestors 'none'", answer.header("Content-Security-Policy"))

@@ -12,9 +12,10 @@ struct Asset {
   std::string_view body;
 };
 
-std::span<const Asset> assets();
+std::span<const Asset> page_assets();  // the web application, or the page of a build without it (no_web.cpp)
+std::span<const Asset> login_assets();
 
-// Null: there is none.
+// Of both. Null: there is none.
 const Asset* find_asset(std::string_view path);
 
 }  // namespace saemill::api

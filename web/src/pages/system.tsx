@@ -1,0 +1,97 @@
+import { useState } from "react";
+import type { Aggregate } from "../api/schema";
+import { gib, percent, rounded, share } from "../format";
+import { use_aggregate, use_devices, use_live_aggregate, use_phase } from "../live/store";
+import { Chip } from "../parts/chip";
+import { DeviceCard } from "../parts/device_card";
+import { Meter } from "../parts/meter";
+import { Segments } from "../parts/segments";
+import { use_title } from "../router";
+
+const KEY = "saemill-system-view";
+const VIEWS = ["Aggregated", "Per GPU"] as const;
+type View = (typeof VIEWS)[number];
+
+function NumberCard({ name, value }: { name: string; value: string }) {
+  return (
+    <div className="card number-card">
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  );
+}
+
+function Numbers({ all }: { all: Aggregate }) {
+  const used = share(all.total_memory_used, all.total_memory_total) ?? 0;
+  const states = Object.entries(all.counts).filter(([, devices]) => devices > 0);
+  return (
+    <dl className="numbers">
+      <NumberCard name="Mean utilization" value={percent(all.average_utilization)} />
+      <NumberCard name="Busiest device" value={percent(all.max_utilization)} />
+      <NumberCard name="Power" value={rounded(all.total_power_draw, "W")} />
+      <NumberCard name="Hottest" value={rounded(all.max_temperature, "°C")} />
+      <div className="card wide">
+        <dt className="hidden">Memory of all devices</dt>
+        <dd>
+          <Meter
+            label="Memory of all devices"
+            text={`${gib(all.total_memory_used)} of ${gib(all.total_memory_total)}`}
+            parts={[{ name: "busy", percent: used }]}
+          />
+        </dd>
+      </div>
+      <div className="card wide">
+        <dt>Devices by state</dt>
+        <dd className="chips">
+          {states.map(([state, devices]) => (
+            <Chip key={state} state={state}>
+              {devices}
+            </Chip>
+          ))}
+        </dd>
+      </div>
+    </dl>
+  );
+}
+
+function Aggregated() {
+  use_live_aggregate();
+  const aggregate = use_aggregate((state) => state.aggregate);
+  return aggregate === null ? <p>Waiting for the first numbers …</p> : <Numbers all={aggregate} />;
+}
+
+function PerGpu() {
+  const gpus = use_devices((state) => state.gpus);
+  return (
+    <ul id="devices" className="devices">
+      {gpus?.map((gpu) => <DeviceCard key={gpu.uuid} gpu={gpu} />)}
+    </ul>
+  );
+}
+
+export function SystemPage() {
+  use_title("System");
+  const devices = use_devices((state) => state.gpus?.length);
+  const lost = use_phase((state) => state.phase === "lost");
+  const [view, set_view] = useState<View>(() => VIEWS.find((one) => one === localStorage.getItem(KEY)) ?? "Per GPU");
+  const choose = (chosen: View) => {
+    localStorage.setItem(KEY, chosen);
+    set_view(chosen);
+  };
+  return (
+    <section aria-labelledby="title" className={lost ? "stale" : undefined}>
+      <div className="title-row">
+        <h1 id="title">System</h1>
+        {devices !== 0 && <Segments label="View" options={VIEWS} chosen={view} choose={choose} />}
+      </div>
+      {devices === undefined && <p>Waiting for the devices …</p>}
+      {devices === 0 && (
+        <p>
+          This machine has no GPU that the server can see. To train on its processors, start the server with{" "}
+          <code>--cpu-slots N</code>.
+        </p>
+      )}
+      {devices ? view === "Aggregated" ? <Aggregated /> : <PerGpu /> : null}
+    </section>
+  );
+}

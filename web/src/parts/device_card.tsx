@@ -1,0 +1,82 @@
+import { memo } from "react";
+import type { Device } from "../api/schema";
+import { ABSENT, gib, percent, rounded, share, uuid_tail } from "../format";
+import { memory_parts } from "../live/devices_state";
+import { use_devices, use_trainings } from "../live/store";
+import { training_link } from "../router";
+import { Chip } from "./chip";
+import { Meter } from "./meter";
+import { Sparkline } from "./sparkline";
+
+const SAMPLES = 120;
+const TOLD_BYTES = 2 ** 30 / 20; // less would be told as 0.0 GiB
+const NAMES = { gpu: "GPU", mig: "MIG", cpu: "CPU slot" } as const;
+
+function Owner({ gpu }: { gpu: Device }) {
+  const job = gpu.current_job;
+  const name = use_trainings((state) => (job ? state.by_id[job]?.name : undefined));
+  if (!job) return gpu.availability === "free" ? null : <p className="reason">{gpu.reason.message}</p>;
+  return (
+    <p className="reason">
+      held by <a href={training_link(job)}>{name ?? job}</a>
+    </p>
+  );
+}
+
+function Memory({ gpu }: { gpu: Device }) {
+  const parts = memory_parts(gpu);
+  if (parts === null) return <Meter label="Memory" text={ABSENT} parts={[]} />;
+  const of_total = (bytes: number) => share(bytes, gpu.memory_total) ?? 0;
+  const worth_telling = ([, bytes]: [string, number]) => bytes >= TOLD_BYTES;
+  const held: [string, number][] = [["ours", parts.ours], ["others", parts.others], ["driver", parts.reserved]];
+  const words = [...held.filter(worth_telling), ["free", parts.free] as const].map(([name, bytes]) => `${name} ${gib(bytes)}`);
+  return (
+    <>
+      <Meter
+        label="Memory"
+        text={`${gib(gpu.memory_used ?? 0)} of ${gib(gpu.memory_total)}`}
+        parts={(["ours", "others", "reserved"] as const).map((name) => ({ name, percent: of_total(parts[name]) }))}
+      />
+      <p className="small">{words.join(" · ")}</p>
+    </>
+  );
+}
+
+const Facts = ({ gpu }: { gpu: Device }) => (
+  <dl className="facts">
+    <div>
+      <dt>Temperature</dt>
+      <dd>{rounded(gpu.temperature, "°C")}</dd>
+    </div>
+    <div>
+      <dt>Power</dt>
+      <dd>{gpu.power_limit ? `${rounded(gpu.power_draw, "")}of ${rounded(gpu.power_limit, "W")}` : rounded(gpu.power_draw, "W")}</dd>
+    </div>
+    <div>
+      <dt>Throttle</dt>
+      <dd>{gpu.throttle === undefined ? ABSENT : gpu.throttle.length ? gpu.throttle.join(", ").replaceAll("_", " ") : "none"}</dd>
+    </div>
+  </dl>
+);
+
+export const DeviceCard = memo(function DeviceCard({ gpu }: { gpu: Device }) {
+  const utilization = use_devices((state) => state.utilization[gpu.uuid]);
+  return (
+    <li className="card device">
+      <div className="device-head">
+        <h2>
+          {NAMES[gpu.kind]} {gpu.index}
+        </h2>
+        <Chip state={gpu.availability} />
+      </div>
+      <p className="small">
+        {gpu.name} <span title={gpu.uuid}>{uuid_tail(gpu.uuid)}</span>
+      </p>
+      <Owner gpu={gpu} />
+      <Meter label="Utilization" text={percent(gpu.utilization)} parts={[{ name: "busy", percent: Math.min(100, gpu.utilization ?? 0) }]} />
+      <Sparkline values={utilization ?? []} room={SAMPLES} />
+      <Memory gpu={gpu} />
+      {gpu.kind !== "cpu" && <Facts gpu={gpu} />}
+    </li>
+  );
+});

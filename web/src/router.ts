@@ -1,0 +1,40 @@
+// Pages by the hash of the address, which no server needs to know: #/trainings/ID?rank=1
+import { useEffect, useSyncExternalStore } from "react";
+
+export interface Place {
+  path: string[];
+  query: URLSearchParams;
+}
+
+export function place_of(hash: string): Place {
+  const [path = "", query = ""] = hash.replace(/^#/, "").split("?");
+  return { path: path.split("/").filter(Boolean).map(decoded), query: new URLSearchParams(query) };
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+function subscribe(changed: () => void): () => void {
+  addEventListener("hashchange", changed);
+  return () => removeEventListener("hashchange", changed);
+}
+
+export function use_place(): Place {
+  return place_of(useSyncExternalStore(subscribe, () => location.hash));
+}
+
+// Of the window, for tabs and screen readers.
+export function use_title(words: string): void {
+  useEffect(() => {
+    document.title = `${words} – saemill`;
+  }, [words]);
+}
+
+export function training_link(id: string): string {
+  return `#/trainings/${encodeURIComponent(id)}`;
+}

@@ -1,0 +1,103 @@
+import { describe, expect, it, vi } from "vitest";
+import type { Device, Training, TrainingSeries } from "../src/api/schema";
+import { batched } from "../src/live/batch";
+import { memory_parts, NO_DEVICES, with_device_messages, with_devices } from "../src/live/devices_state";
+import { curves_of, summary, with_lines } from "../src/live/series";
+import { newest_first, NO_TRAININGS, with_list, with_messages, with_training } from "../src/live/trainings_state";
+import { place_of } from "../src/router";
+import { devices_words, matches } from "../src/training_words";
+
+const training = (id: string, more: Partial<Training> = {}) =>
+  ({ id, name: id, status: "running", gpu_ids: [], current_step: 0, total_steps: 100, progress: 0, created_at: id, metrics: {}, config: {}, ...more }) as Training;
+const device = (index: number, more: Partial<Device> = {}) => ({ index, uuid: `GPU-${index}`, availability: "free", ...more }) as Device;
+const metrics = (step: number, values: object) => ({ seq: step, event: "metrics", step, values });
+const line = (id: string, step: number, values: object) => ({ channel: `trainings/${id}/progress`, event: "training:progress", seq: step, data: metrics(step, values) });
+
+describe("trainings", () => {
+  const known = with_list(NO_TRAININGS, [training("a", { config: { k: 8 } }), training("b")], 1, true);
+
+  it("follow the live channels", () => {
+    const next = with_messages(known, [line("a", 25, { fvu: 0.5 }), line("nobody", 1, {})], 2);
+    expect(next.by_id["a"]).toMatchObject({ current_step: 25, progress: 25, metrics: { fvu: 0.5 }, config: { k: 8 } });
+    const { config, metrics: _, ...state } = training("a", { status: "paused" });
+    const paused = with_messages(next, [{ channel: "trainings", event: "training:status", seq: 2, data: state }], 3);
+    expect(paused.by_id["a"]).toMatchObject({ status: "paused", metrics: { fvu: 0.5 }, config: { k: 8 } });
+    const deleted = with_messages(paused, [{ channel: "trainings", event: "training:deleted", seq: 3, data: state }], 4);
+    expect(Object.keys(deleted.by_id)).toEqual(["b"]);
+    expect(Object.keys(known.by_id)).toEqual(["a", "b"]);
+  });
+
+  it("are not taken back by an older answer", () => {
+    const next = with_messages(known, [line("a", 25, {})], 10);
+    expect(with_training(next, training("a"), 9).by_id["a"]?.current_step).toBe(25);
+    expect(with_training(next, training("a"), 11).by_id["a"]?.current_step).toBe(0);
+    expect(Object.keys(with_list(next, [training("c")], 9, true).by_id).sort()).toEqual(["a", "c"]);
+    expect(Object.keys(with_list(next, [training("c")], 11, true).by_id)).toEqual(["c"]);
+    expect(Object.keys(with_list(next, [training("c")], 11, false).by_id).sort()).toEqual(["a", "b", "c"]);
+  });
+
+  it("are sorted and filtered", () => {
+    expect(newest_first([training("1"), training("3"), training("2")]).map(({ id }) => id)).toEqual(["3", "2", "1"]);
+    expect([matches("active", "pausing"), matches("waiting", "paused"), matches("failed", "cancelled"), matches("completed", "running")])
+      .toEqual([true, true, true, false]);
+    expect(devices_words(training("a", { gpu_ids: [10, 9, 2] }))).toBe("2, 9, 10");
+  });
+});
+
+describe("devices", () => {
+  it("keep the utilization of the last samples", () => {
+    let state = NO_DEVICES;
+    for (let i = 0; i < 130; i += 1) state = with_devices(state, [device(0, { utilization: i })], i);
+    expect(state.utilization["GPU-0"]).toHaveLength(120);
+    expect(state.utilization["GPU-0"]?.at(-1)).toBe(129);
+    expect(with_devices(state, [], 1).utilization).toEqual({});
+  });
+
+  it("show a new state at once", () => {
+    const state = with_devices(NO_DEVICES, [device(0), device(1)], 1);
+    const lost = { channel: "system/gpus", event: "gpu:state", seq: 1, data: device(1, { availability: "lost" }) };
+    expect(with_device_messages(state, [lost], 2).gpus?.map((gpu) => gpu.availability)).toEqual(["free", "lost"]);
+    expect(with_device_messages(NO_DEVICES, [lost], 2)).toBe(NO_DEVICES);
+  });
+
+  it("divide their memory", () => {
+    const processes = [{ pid: 1, type: "compute" as const, memory_used: 30, training_id: "a" }, { pid: 2, type: "compute" as const, memory_used: 20 }];
+    expect(memory_parts(device(0, { memory_total: 100, memory_used: 60, memory_reserved: 5, processes }))).toEqual({ ours: 30, others: 30, reserved: 5, free: 35 });
+    expect(memory_parts(device(0, { memory_total: 100, memory_used: 10, processes }))).toEqual({ ours: 10, others: 0, reserved: 0, free: 90 });
+    expect(memory_parts(device(0))).toBeNull();
+  });
+});
+
+describe("curves", () => {
+  const series = { step: [10, 20], time: [1, 2], exact: true, series: { loss: { min: [3, 2], mean: [4, 2], max: [5, 2] } } } as TrainingSeries;
+
+  it("go on with the lines that are new", () => {
+    const curves = with_lines(curves_of(series), [metrics(20, { loss: 9 }), metrics(30, { loss: 1, fvu: 0.1 }), { seq: 4, event: "checkpoint", step: 30 }]);
+    expect(curves.step).toEqual([10, 20, 30]);
+    expect(curves.columns.loss.mean).toEqual([4, 2, 1]);
+    expect(curves.columns.fvu.mean).toEqual([null, null, 0.1]);
+    expect(summary(curves, "loss")).toEqual({ last: 1, least: 1, greatest: 5 });
+    expect(summary(curves, "l0")).toBeNull();
+  });
+});
+
+it("shows at most four times a second what comes often", () => {
+  vi.useFakeTimers();
+  const shown: number[][] = [];
+  const show = batched<number>((items) => shown.push(items));
+  for (let i = 0; i < 100; i += 1) {
+    show(i);
+    vi.advanceTimersByTime(10);
+  }
+  vi.advanceTimersByTime(250);
+  expect(shown.length).toBeLessThanOrEqual(5);
+  expect(shown.flat()).toHaveLength(100);
+  vi.useRealTimers();
+});
+
+it("reads places from the hash", () => {
+  expect(place_of("")).toMatchObject({ path: [] });
+  expect(place_of("#/trainings/a%2Fb?show=x").path).toEqual(["trainings", "a/b"]);
+  expect(place_of("#/trainings?show=active").query.get("show")).toBe("active");
+  expect(place_of("#/%zz").path).toEqual(["%zz"]);
+});
