@@ -18,6 +18,8 @@ TEST_F(JobsTest, ATrainingFromTheQueueToItsEnd) {
   serve();
   const std::string id = submit("finish");
   ASSERT_TRUE(reaches(id, Status::completed));
+  // It is told once it is stored.
+  ASSERT_TRUE(eventually([&] { return told_.events().size() == 5; }));
   EXPECT_EQ(told_.of(id), (Words{"created", "starting", "running", "finalizing", "completed"}));
   EXPECT_EQ(told_.seqs(id), (std::vector<int64_t>{1, 2, 3, 4}));
   const TrainingRow done = row(id);
@@ -71,6 +73,7 @@ TEST_F(JobsTest, PausedResumedOnAnotherDeviceAndFinishedEarly) {
   ASSERT_TRUE(reaches(id, Status::completed));
   EXPECT_EQ(row(id).finalized_from_step, 2);
   EXPECT_EQ(lines(id, "signals"), (Words{"USR1", "TERM", "USR2"}));
+  ASSERT_TRUE(eventually([&] { return told_.of(id).back() == "completed"; }));
   EXPECT_EQ(told_.of(id), (Words{"created", "starting", "running", "pausing", "paused", "queued", "starting",
                                  "running", "finalizing", "completed"}));
 }
