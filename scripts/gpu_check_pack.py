@@ -14,9 +14,9 @@ MARK = "gpu-check.json"  # tells a packed folder from others
 LEFT_OUT = re.compile(r"^(ld-linux|linux-vdso|libc\.so|libm\.so|libdl\.so|librt\.so|libpthread\.so|libresolv\.so|libutil\.so"
                       r"|libcu|libnv|libnccl)")
 # Large by themselves or by what they need, and never called on a GPU rank: oneDNN multiplies on CPU ranks, libpq reaches
-# PostgreSQL. A library of the same name takes their place, whose functions say that it is not there: oneDNN's return its
-# "unimplemented", which the caller reports as an error; libpq's end the program.
-STAND_INS = {"libdnnl.so.2": "return 3;", "libpq.so.5": "_exit(78);"}
+# PostgreSQL, libcrypto makes the server's secrets. A library of the same name takes their place, whose functions say that it is
+# not there: oneDNN's return its "unimplemented", which the caller reports as an error; the others' end the program.
+STAND_INS = {"libdnnl.so.2": "return 3;", "libpq.so.5": "_exit(78);", "libcrypto.so.3": "_exit(78);"}
 
 
 class PackError(Exception):
@@ -71,6 +71,12 @@ def symbols(path, which):
     return {line.split()[-1].split("@")[0] for line in output("nm", "-D", which, path).splitlines() if line.strip()}
 
 
+def versions_of(users, wanted):
+    """Of the symbols, as the users ask for them; where a library has none, none."""
+    asked = [line.split()[-1].split("@") for user in users for line in output("nm", "-D", "--undefined-only", user).splitlines()]
+    return sorted({entry[-1] for entry in asked if len(entry) > 1 and entry[0] in wanted})
+
+
 def write_stand_in(name, real, users, to):
     wanted = set().union(*(symbols(user, "--undefined-only") for user in users)) & symbols(real, "--defined-only")
     text = ('#include <unistd.h>\nstatic int missing(void) {\n  static int told = 0;\n'
@@ -80,7 +86,10 @@ def write_stand_in(name, real, users, to):
     with tempfile.TemporaryDirectory() as folder:
         source = pathlib.Path(folder, "stand_in.c")
         source.write_text(text)
-        output("cc", "-shared", "-fPIC", "-Os", "-s", f"-Wl,-soname,{name}", source, "-o", to)
+        script = pathlib.Path(folder, "versions")
+        script.write_text("".join(f"{version} {{ *; }};\n" for version in versions_of(users, wanted)))
+        versions = [f"-Wl,--version-script={script}"] if script.stat().st_size else []
+        output("cc", "-shared", "-fPIC", "-Os", "-s", f"-Wl,-soname,{name}", *versions, source, "-o", to)
 
 
 def newest_libc(paths):
