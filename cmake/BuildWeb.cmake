@@ -1,5 +1,5 @@
 # Run by Web.cmake: npm's build of the web application, and OUTPUT, which has its files as a table of assets.
-file(REMOVE_RECURSE ${BUILD}/src ${BUILD}/scripts ${BUILD}/tests ${BUILD}/dist)
+file(REMOVE_RECURSE ${BUILD}/src ${BUILD}/scripts ${BUILD}/tests ${BUILD}/e2e ${BUILD}/bench ${BUILD}/dist)
 file(COPY ${WEB}/ DESTINATION ${BUILD} PATTERN node_modules EXCLUDE PATTERN dist EXCLUDE)
 
 function(npm help)

@@ -1,5 +1,5 @@
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defineConfig } from "vitest/config";
 
 // npm run dev: SAEMILL_SERVER=http://127.0.0.1:PORT SAEMILL_TOKEN=... names a running server.
 const server = process.env["SAEMILL_SERVER"] ?? "http://127.0.0.1:8750";
@@ -18,5 +18,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
+  test: { include: ["tests/*.test.ts"] },
   server: { proxy: { "/api": to_server, "/ws": to_server } },
 });

@@ -11,6 +11,8 @@
 // {"beat_until": "TERM"|"USR1"|"USR2"} {"silence": 1} {"exit": CODE} {"kill": SIGNAL} {"grandchild": 1}
 // {"escaped_grandchild": 1}
 // {"print_facts": 1} {"make_sae": 1}
+// {"learn": {"lines": N, "period": S, "steps": 10}}: N lines of metrics, one each S seconds, so many steps
+// apart
 #include <dirent.h>
 #include <fmt/format.h>
 #include <sched.h>
@@ -18,6 +20,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -72,6 +75,7 @@ class FakeRank {
       if (key == "sleep") sleep_for(value.get<double>());
       if (key == "beat") beat(static_cast<int>(value.get<double>() / 0.1), 0);
       if (key == "beat_until") beat(10000, value == "TERM" ? SIGTERM : value == "USR1" ? SIGUSR1 : SIGUSR2);
+      if (key == "learn") learn(value);
       if (key == "silence") sleep_for(1000);
       if (key == "grandchild" && ::fork() == 0) sleep_for(1000);
       if (key == "escaped_grandchild" && ::fork() == 0) {  // out of reach of a kill of the rank's group
@@ -106,6 +110,30 @@ class FakeRank {
     for (int i = 0; i < times && (until == 0 || g_seen[until] == 0); ++i) {
       say({{"event", "heartbeat"}, {"step", step_}, {"phase", "train"}});
       sleep_for(0.1);
+    }
+  }
+
+  // Curves as those of a run that goes well.
+  void learn(const Json& how) {
+    for (int line = 1; line <= how.at("lines").get<int>() && g_seen[SIGTERM] == 0; ++line) {
+      const int64_t step = step_ + how.value("steps", int64_t{10});
+      const double left = std::exp(-static_cast<double>(step) / 3000);
+      const double noise = 0.02 * std::sin(static_cast<double>(step * step % 1009));
+      const double loss = 0.2 + 0.8 * left + noise;
+      say({{"event", "metrics"},
+           {"step", step},
+           {"values",
+            {{"loss", loss},
+             {"mse", 0.9 * loss},
+             {"aux_loss", 0.1 * loss},
+             {"fvu", loss / 2},
+             {"l0", 64 * (1 + left)},
+             {"dead_fraction", 0.3 * left},
+             {"lr", 1e-3},
+             {"grad_norm", 1 + noise},
+             {"step_ms", 10 + noise},
+             {"activations_per_second", 4e5 * (1 + noise)}}}});
+      sleep_for(how.at("period").get<double>());
     }
   }
 
