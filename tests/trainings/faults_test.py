@@ -5,11 +5,12 @@ SAEMILL_KILLS says how often in each scenario (scripts/soak: 20); SAEMILL_SEED r
 import os
 import random
 import signal
-import subprocess
 import time
 
 from trainings import ENDED, PATIENCE, TrainingsTest, config, eventually, kill, launchers_of, ranks_of, serving
-from postgres import Postgres  # of tests/serve, whose path trainings has added
+# Of tests/serve, whose path trainings has added.
+from postgres import Postgres
+from small_disk import SmallDisk
 
 KILLS = int(os.environ.get("SAEMILL_KILLS", "3"))
 SEED = int(os.environ.get("SAEMILL_SEED", time.time_ns() % 1_000_000))
@@ -196,35 +197,21 @@ class Everything(FaultsTest):
 class FullDisk(FaultsTest):
     def setUp(self):
         super().setUp()
-        if os.geteuid() != 0:
-            self.skipTest("only root may mount a small file system")
         folder = serving.tempfile.mkdtemp(prefix="saemill-full-")
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], capture_output=True, text=True, check=False)
-        if mounted.returncode:
-            self.skipTest("no file system can be mounted here: " + mounted.stderr.strip())
         self.addCleanup(os.rmdir, folder)
-        self.addCleanup(subprocess.run, ["umount", "-l", folder], check=False)
-        self.disk = serving.pathlib.Path(folder)
-        self.train(data=self.disk / "data")
-
-    def fill(self):
-        with open(self.disk / "filler", "ab", buffering=0) as filler:
-            for size in (65536, 4096, 1):
-                try:
-                    while True:
-                        filler.write(b"x" * size)
-                except OSError:
-                    pass
+        self.disk = SmallDisk(folder, mebibytes=64)
+        self.addCleanup(self.disk.close)
+        self.train(data=self.disk.folder / "data")
 
     def test_trainings_wait_or_go_on(self):
         server, shape = self.server, config(1000)
         running = server.submit(shape, max_restarts=1000)
         held = server.submit(config(100), hold=True)
         server.until_step(running, 100)
-        self.fill()
+        self.disk.fill()
         self.check_problem(server.post("trainings", {"config": config(100)}), 503, "unavailable")
         time.sleep(self.random.uniform(2, 6))  # checkpoints and lines come to nothing meanwhile
-        (self.disk / "filler").unlink()
+        self.disk.empty()
         self.complete(running, shape)
         server.control(held, "release")
         self.complete(held, config(100))
@@ -234,11 +221,11 @@ class FullDisk(FaultsTest):
         """It is not started, says so, and starts once there is room."""
         server = self.server
         held = server.submit(config(100), hold=True)
-        (self.disk / "filler").write_bytes(bytes(os.statvfs(self.disk).f_bavail * os.statvfs(self.disk).f_frsize - 2_000_000))
+        self.disk.fill_but(2_000_000)
         server.control(held, "release")
         waits = server.until(held, lambda seen: seen["reason"]["code"] == "no_disk_room")
         self.assertEqual(waits["status"], "queued")
-        (self.disk / "filler").unlink()
+        self.disk.empty()
         self.complete(held, config(100))
 
 
