@@ -51,6 +51,27 @@ class Actions(TrainingCommandsTest):
             self.assertEqual(len(self.server.get(f"trainings/{training}/checkpoints").json["data"]), count)
         self.run_command("checkpoint", training)
 
+    def test_resume_from_a_checkpoint(self):
+        training = self.running()
+        for _ in (1, 2):
+            self.json("checkpoint", training, "--wait")
+        first, second = (one["name"] for one in self.server.get(f"trainings/{training}/checkpoints").json["data"])
+        self.run_command("checkpoint", training, "--checkpoint", first, code=64)
+        self.json("pause", training, "--wait")
+        self.run_command("resume", training, "--checkpoint", "step-00000000", code=64)
+        self.assertIn(f"accepted: {first}, {second}", self.stderr)
+        self.json("resume", training, "--wait", "--checkpoint", int(first.removeprefix("step-")))
+        rewinds = [one["step"] for one in self.server.get(f"trainings/{training}/events?limit=500").json["data"] if one["event"] == "rewind"]
+        self.assertEqual(rewinds, [int(first.removeprefix("step-"))])
+
+    def test_prioritize(self):
+        waiting = self.submit("--hold", "--priority", 3)
+        self.assertEqual(self.json("prioritize", waiting, "--priority", 70)["priority"], 70)
+        self.assertEqual(self.get(waiting)["priority"], 70)
+        self.run_command("prioritize", waiting, code=64)
+        self.run_command("prioritize", self.running(), "--priority", 1, code=64)
+        self.assertIn("accepted: pause, finish, cancel, checkpoint", self.stderr)
+
     def test_it_may_end_elsewhere(self):
         self.submit("--devices", "cpu:12", steps=ENDLESS)
         training = self.submit("--devices", "cpu:12")

@@ -2,6 +2,10 @@
 export const ABSENT = "–";
 type Maybe = number | null | undefined;
 
+// Made once: toLocaleString makes one each time, which charts feel.
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const GROUPED = new Intl.NumberFormat("en");
+
 const absent = (value: Maybe): value is null | undefined => value === undefined || value === null || !Number.isFinite(value);
 
 export function gib(bytes: Maybe): string {
@@ -38,11 +42,11 @@ export function metric(value: Maybe): string {
   if (absent(value)) return ABSENT;
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
-  return size >= 1000 ? value.toLocaleString("en", { maximumFractionDigits: 0 }) : String(Number(value.toPrecision(4)));
+  return size >= 1000 ? WHOLE.format(value) : String(Number(value.toPrecision(4)));
 }
 
 export function count(value: Maybe): string {
-  return absent(value) ? ABSENT : value.toLocaleString("en");
+  return absent(value) ? ABSENT : GROUPED.format(value);
 }
 
 export function duration(seconds: Maybe): string {

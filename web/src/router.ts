@@ -38,3 +38,16 @@ export function use_title(words: string): void {
 export function training_link(id: string): string {
   return `#/trainings/${encodeURIComponent(id)}`;
 }
+
+export function device_link(uuid: string): string {
+  return `#/devices/${encodeURIComponent(uuid)}`;
+}
+
+// The form, filled with the configuration of a training that was.
+export function new_link(from?: string): string {
+  return from === undefined ? "#/new" : `#/new?from=${encodeURIComponent(from)}`;
+}
+
+export function compare_link(ids: readonly string[]): string {
+  return `#/compare?ids=${ids.map(encodeURIComponent).join(",")}`;
+}

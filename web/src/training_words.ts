@@ -1,6 +1,6 @@
 // What the pages say about a training in more than one place.
-import type { Training, TrainingStatus } from "./api/schema";
-import { count, duration } from "./format";
+import type { Training, TrainingAction, TrainingStatus } from "./api/schema";
+import { ABSENT, count, duration, moment } from "./format";
 
 export const FILTERS = ["all", "active", "waiting", "completed", "failed"] as const;
 export type Filter = (typeof FILTERS)[number];
@@ -21,6 +21,15 @@ export function is_active(training: Training): boolean {
   return ACTIVE.includes(training.status);
 }
 
+export function has_ended({ status }: Training): boolean {
+  return OF.completed.includes(status) || OF.failed.includes(status);
+}
+
+// What makes a difference now: the server takes a hold of one that is held, too.
+export function offered({ actions, held }: Training): TrainingAction[] {
+  return actions.filter((action) => action !== (held ? "hold" : "release"));
+}
+
 export function progress_words(training: Training): string {
   return `${count(training.current_step)} of ${count(training.total_steps)} (${training.progress.toFixed(0)} %)`;
 }
@@ -37,8 +46,26 @@ export function devices_words(training: Training): string {
   return `${training.device_count} asked`;
 }
 
-// Why it is not further; null: there is nothing to say.
-export function reason_words(training: Training): string | null {
+// Why it is not further; null: there is nothing to say. Others are called by their names, and when it is expected to
+// start is told in the reader's time zone, apart.
+export function reason_words(training: Training, others: Readonly<Record<string, Training>> = {}): string | null {
   if (training.error) return training.error;
-  return training.reason ? training.reason.message : null;
+  if (!training.reason) return null;
+  return training.reason.message
+    .replace(/\b[a-z2-7]{16}\b/g, (id) => others[id]?.name ?? id)
+    .replace(/; expected at about [^;]*/, "");
+}
+
+// "14:05", with the day where it is another one.
+export function expected_clock(expected_start: string | undefined, now: number): string {
+  const [day, time] = moment(expected_start).split(" ");
+  const [today] = moment(new Date(now).toISOString()).split(" ");
+  if (day === undefined || time === undefined) return ABSENT;
+  return `${day === today ? "" : `${day} `}${time.slice(0, 5)}`;
+}
+
+export function expected_in(expected_start: string | undefined, now: number): string {
+  if (expected_start === undefined) return "";
+  const seconds = (Date.parse(expected_start) - now) / 1000;
+  return seconds < 1 ? "any moment" : `in ${duration(seconds)}`;
 }

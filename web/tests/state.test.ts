@@ -1,15 +1,14 @@
 import { describe, expect, it, vi } from "vitest";
-import type { Device, Training, TrainingSeries } from "../src/api/schema";
+import type { Device, Training } from "../src/api/schema";
 import { batched } from "../src/live/batch";
 import { memory_parts, NO_DEVICES, with_device_messages, with_devices } from "../src/live/devices_state";
-import { curves_of, summary, with_lines } from "../src/live/series";
 import { newest_first, NO_TRAININGS, with_list, with_messages, with_training } from "../src/live/trainings_state";
 import { place_of } from "../src/router";
 import { devices_words, matches } from "../src/training_words";
 
 const training = (id: string, more: Partial<Training> = {}) =>
   ({ id, name: id, status: "running", gpu_ids: [], current_step: 0, total_steps: 100, progress: 0, created_at: id, metrics: {}, config: {}, ...more }) as Training;
-const device = (index: number, more: Partial<Device> = {}) => ({ index, uuid: `GPU-${index}`, availability: "free", ...more }) as Device;
+const device = (index: number, more: Partial<Device> = {}) => ({ index, uuid: `GPU-${index}`, availability: "free", sampled_at: "2026-11-21T10:00:00Z", age_ms: 0, ...more }) as Device;
 const metrics = (step: number, values: object) => ({ seq: step, event: "metrics", step, values });
 const line = (id: string, step: number, values: object) => ({ channel: `trainings/${id}/progress`, event: "training:progress", seq: step, data: metrics(step, values) });
 
@@ -45,14 +44,6 @@ describe("trainings", () => {
 });
 
 describe("devices", () => {
-  it("keep the utilization of the last samples", () => {
-    let state = NO_DEVICES;
-    for (let i = 0; i < 130; i += 1) state = with_devices(state, [device(0, { utilization: i })], i);
-    expect(state.utilization["GPU-0"]).toHaveLength(120);
-    expect(state.utilization["GPU-0"]?.at(-1)).toBe(129);
-    expect(with_devices(state, [], 1).utilization).toEqual({});
-  });
-
   it("show a new state at once", () => {
     const state = with_devices(NO_DEVICES, [device(0), device(1)], 1);
     const lost = { channel: "system/gpus", event: "gpu:state", seq: 1, data: device(1, { availability: "lost" }) };
@@ -65,19 +56,6 @@ describe("devices", () => {
     expect(memory_parts(device(0, { memory_total: 100, memory_used: 60, memory_reserved: 5, processes }))).toEqual({ ours: 30, others: 30, reserved: 5, free: 35 });
     expect(memory_parts(device(0, { memory_total: 100, memory_used: 10, processes }))).toEqual({ ours: 10, others: 0, reserved: 0, free: 90 });
     expect(memory_parts(device(0))).toBeNull();
-  });
-});
-
-describe("curves", () => {
-  const series = { step: [10, 20], time: [1, 2], exact: true, series: { loss: { min: [3, 2], mean: [4, 2], max: [5, 2] } } } as TrainingSeries;
-
-  it("go on with the lines that are new", () => {
-    const curves = with_lines(curves_of(series), [metrics(20, { loss: 9 }), metrics(30, { loss: 1, fvu: 0.1 }), { seq: 4, event: "checkpoint", step: 30 }]);
-    expect(curves.step).toEqual([10, 20, 30]);
-    expect(curves.columns.loss.mean).toEqual([4, 2, 1]);
-    expect(curves.columns.fvu.mean).toEqual([null, null, 0.1]);
-    expect(summary(curves, "loss")).toEqual({ last: 1, least: 1, greatest: 5 });
-    expect(summary(curves, "l0")).toBeNull();
   });
 });
 

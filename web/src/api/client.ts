@@ -1,9 +1,15 @@
 // REST: JSON in and out. Without a session the sign-in page takes over.
-import type { Problem, Training, TrainingAction } from "./schema";
+import type { FieldError, Problem, RejectedDevice, Training, TrainingAction, TrainingControl } from "./schema";
 
 export class Refusal extends Error {
-  constructor(readonly problem: Pick<Problem, "status" | "code" | "detail">) {
+  // What exactly is wrong, of a form's fields or of a search for devices.
+  readonly errors: readonly FieldError[];
+  readonly rejected: readonly RejectedDevice[];
+
+  constructor(readonly problem: Pick<Problem, "status" | "code" | "detail"> & { errors?: FieldError[]; rejected?: RejectedDevice[] }) {
     super(problem.detail);
+    this.errors = problem.errors ?? [];
+    this.rejected = problem.rejected ?? [];
   }
 }
 
@@ -19,21 +25,30 @@ async function asked(path: string, options?: RequestInit): Promise<Response> {
   return answer;
 }
 
-export async function get<Answer>(path: string): Promise<Answer> {
-  return (await (await asked(path)).json()) as Answer;
+export async function get<Answer>(path: string, signal?: AbortSignal): Promise<Answer> {
+  return (await (await asked(path, signal ? { signal } : undefined)).json()) as Answer;
+}
+
+export async function post<Answer>(path: string, body: object, signal?: AbortSignal, headers: Record<string, string> = {}): Promise<Answer> {
+  const answer = await asked(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...headers },
+    body: JSON.stringify(body),
+    ...(signal ? { signal } : {}),
+  });
+  return (await answer.json()) as Answer;
 }
 
 export async function get_text(path: string): Promise<string> {
   return await (await asked(path)).text();
 }
 
-export async function control(id: string, action: TrainingAction): Promise<Training> {
-  const answer = await asked(`trainings/${encodeURIComponent(id)}/control`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ action }),
-  });
-  return (await answer.json()) as Training;
+export async function control(id: string, action: TrainingAction, more: Omit<TrainingControl, "action"> = {}): Promise<Training> {
+  return post(`trainings/${encodeURIComponent(id)}/control`, { action, ...more });
+}
+
+export async function erase(path: string): Promise<void> {
+  await asked(path, { method: "DELETE" });
 }
 
 export function file_link(...parts: string[]): string {

@@ -1,49 +1,119 @@
 // The curves of one training: buckets as REST answered them, then the lines that came live.
-import type { RunEvent, TrainingSeries } from "../api/schema";
+import type { HistoryColumns, RunEvent, TrainingSeries } from "../api/schema";
 
-export const CURVES = ["loss", "fvu", "l0", "dead_fraction"] as const;
-export type Curve = (typeof CURVES)[number];
 export type Column = (number | null)[];
 
 export interface Curves {
-  step: number[];
-  columns: Record<Curve, { min: Column; mean: Column; max: Column }>;
+  step: number[]; // ascending
+  time: number[]; // of each step, never falling; epoch seconds
+  columns: Readonly<Record<string, HistoryColumns>>; // by metric, of all that the run reports
+  exact: boolean; // every point is one step
 }
 
-export function curves_of(series: TrainingSeries): Curves {
-  const empty = () => series.step.map(() => null);
-  const column = (name: Curve) => series.series[name] ?? { min: empty(), mean: empty(), max: empty() };
+export const NO_CURVES: Curves = { step: [], time: [], columns: {}, exact: true };
+
+// Clocks are set back now and then; an axis goes forward.
+function rising(times: readonly number[], from = -Infinity): number[] {
+  let latest = from;
+  return times.map((time) => (latest = Math.max(latest, time)));
+}
+
+// Of single steps, least and greatest are the mean: the same array says that there is no band.
+function columns_of({ min, mean, max }: HistoryColumns, exact: boolean): HistoryColumns {
+  return exact ? { min: mean, mean, max: mean } : { min, mean, max };
+}
+
+export function curves_of({ step, time, series, exact }: TrainingSeries): Curves {
+  const known = Object.entries(series).filter(([, { mean }]) => mean.some((value) => value !== null));
+  return { step, time: rising(time), columns: Object.fromEntries(known.map(([name, one]) => [name, columns_of(one, exact)])), exact };
+}
+
+function cut(curves: Curves, from: number, to: number): Curves {
+  if (from === 0 && to === curves.step.length) return curves;
+  const part = (column: Column) => column.slice(from, to);
+  const columns = Object.entries(curves.columns).map(([name, { min, mean, max }]) => {
+    const short = part(mean);
+    return [name, min === mean && max === mean ? { min: short, mean: short, max: short } : { min: part(min), mean: short, max: part(max) }] as const;
+  });
+  return { ...curves, step: curves.step.slice(from, to), time: curves.time.slice(from, to), columns: Object.fromEntries(columns) };
+}
+
+function place_after(steps: readonly number[], step: number): number {
+  let from = 0;
+  let to = steps.length;
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if ((steps[middle] as number) > step) to = middle;
+    else from = middle + 1;
+  }
+  return from;
+}
+
+function values_of(line: RunEvent): Record<string, number | null> {
+  return line["values"] as Record<string, number | null>;
+}
+
+function with_added(curves: Curves, lines: readonly RunEvent[]): Curves {
+  if (lines.length === 0) return curves;
+  const names = new Set([...Object.keys(curves.columns), ...lines.flatMap((line) => Object.keys(values_of(line)))]);
+  const columns: Record<string, HistoryColumns> = {};
+  for (const name of names) {
+    const added = lines.map((line) => values_of(line)[name] ?? null);
+    const known = curves.columns[name] ?? columns_of({ min: [], mean: curves.step.map(() => null), max: [] }, true);
+    const mean = [...known.mean, ...added];
+    const same = known.min === known.mean && known.max === known.mean;
+    columns[name] = same ? { min: mean, mean, max: mean } : { min: [...known.min, ...added], mean, max: [...known.max, ...added] };
+  }
+  const times = lines.map((line) => Date.parse(line["time"] as string) / 1000);
+  const last = curves.time.at(-1) ?? 0;
   return {
-    step: series.step,
-    columns: Object.fromEntries(CURVES.map((name) => [name, column(name)])) as Curves["columns"],
+    ...curves,
+    step: [...curves.step, ...lines.map((line) => line["step"] as number)],
+    time: [...curves.time, ...rising(times.map((time) => (Number.isNaN(time) ? last : time)), last)],
+    columns,
   };
 }
 
-export function with_lines(curves: Curves, lines: RunEvent[]): Curves {
-  const last = curves.step.at(-1) ?? -1;
-  const step = [...curves.step];
-  const added: RunEvent[] = [];
+// Lines in the order in which they came; of all ranks together, or of one. After a rewind steps come again.
+export function with_lines(curves: Curves, lines: readonly RunEvent[], rank?: number): Curves {
+  let next = curves;
+  let added: RunEvent[] = [];
+  let last = curves.step.at(-1) ?? -1;
   for (const line of lines) {
-    if (line.event !== "metrics" || (line["step"] as number) <= (step.at(-1) ?? last)) continue;
-    step.push(line["step"] as number);
-    added.push(line);
+    const step = line["step"];
+    if (typeof step !== "number") continue;
+    if (line.event === "metrics" && line["rank"] === rank && step > last) {
+      added.push(line);
+      last = step;
+    } else if (line.event === "rewind") {
+      next = with_added(next, added);
+      next = cut(next, 0, place_after(next.step, step));
+      added = [];
+      last = next.step.at(-1) ?? -1;
+    }
   }
-  if (added.length === 0) return curves;
-  const columns = { ...curves.columns };
-  for (const name of CURVES) {
-    const values = added.map((line) => (line["values"] as Record<string, number | null>)[name] ?? null);
-    const { min, mean, max } = columns[name];
-    columns[name] = { min: [...min, ...values], mean: [...mean, ...values], max: [...max, ...values] };
-  }
-  return { step, columns };
+  return with_added(next, added);
 }
 
-// The last value, and the least and the greatest of all.
-export function summary(curves: Curves, name: Curve): { last: number; least: number; greatest: number } | null {
-  const { min, mean, max } = curves.columns[name];
-  const known = (column: Column) => column.filter((value): value is number => value !== null);
-  const last = known(mean).at(-1);
-  if (last === undefined) return null;
-  const least = known(min).reduce((a, b) => Math.min(a, b), last);
-  return { last, least, greatest: known(max).reduce((a, b) => Math.max(a, b), last) };
+// What those lines need not be kept for: the answer has them.
+export function not_in(curves: Curves, lines: RunEvent[]): RunEvent[] {
+  const last = curves.step.at(-1) ?? -1;
+  return lines.filter((line) => line.event === "metrics" && (line["step"] as number) > last);
+}
+
+// Finer buckets in the place of those that they stand for.
+export function spliced(coarse: Curves, fine: Curves): Curves {
+  const first = fine.step[0];
+  const last = fine.step.at(-1);
+  if (first === undefined || last === undefined) return coarse;
+  const parts = [cut(coarse, 0, place_after(coarse.step, first - 1)), fine, cut(coarse, place_after(coarse.step, last), coarse.step.length)];
+  const names = new Set(parts.flatMap((part) => Object.keys(part.columns)));
+  const joined = (name: string, kind: keyof HistoryColumns) =>
+    parts.flatMap((part) => part.columns[name]?.[kind] ?? part.step.map(() => null));
+  return {
+    step: parts.flatMap(({ step }) => step),
+    time: rising(parts.flatMap(({ time }) => time)),
+    columns: Object.fromEntries([...names].map((name) => [name, { min: joined(name, "min"), mean: joined(name, "mean"), max: joined(name, "max") }])),
+    exact: false,
+  };
 }

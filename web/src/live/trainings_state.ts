@@ -39,7 +39,7 @@ function with_change(known: Training | undefined, change: TrainingState): Traini
 }
 
 function with_line(known: Training, line: RunEvent): Training {
-  if (line.event !== "metrics") return known;
+  if (line.event !== "metrics" || line["rank"] !== undefined) return known; // of one rank: not of the training
   const current_step = line["step"] as number;
   const progress = known.total_steps > 0 ? (100 * current_step) / known.total_steps : known.progress;
   return { ...known, current_step, progress, metrics: { ...known.metrics, ...(line["values"] as Training["metrics"]) } };

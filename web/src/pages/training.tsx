@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import type { ReactNode } from "react";
 import { get } from "../api/client";
 import type { Training } from "../api/schema";
 import { duration, metric, moment } from "../format";
@@ -8,10 +9,15 @@ import { Chip } from "../parts/chip";
 import { Progress } from "../parts/progress";
 import { TrainingActions } from "../parts/training_actions";
 import { TrainingCharts } from "../parts/training_charts";
-import { Checkpoints, Sae } from "../parts/training_files";
-import { Configuration, Events, Log } from "../parts/training_texts";
-import { use_title } from "../router";
-import { devices_words, reason_words } from "../training_words";
+import { Sae } from "../parts/training_files";
+import { Events, Log } from "../parts/training_texts";
+import { compare_link, new_link, use_title } from "../router";
+import { Checkpoints } from "../training/checkpoints";
+import { Configuration } from "../training/configuration";
+import { DeviceLinks } from "../trainings/device_links";
+import { DeleteTraining } from "../training/delete_training";
+import { use_run_events } from "../training/use_run_events";
+import { has_ended, reason_words } from "../training_words";
 import "../styles/training.css";
 
 function seconds_between(from: string | undefined, to: string | undefined): number | undefined {
@@ -19,12 +25,12 @@ function seconds_between(from: string | undefined, to: string | undefined): numb
 }
 
 function Facts({ training }: { training: Training }) {
-  const facts: [string, string][] = [
-    ["Devices", devices_words(training)],
+  const facts: [string, ReactNode][] = [
+    ["Devices", <DeviceLinks training={training} />],
     ["Created", moment(training.created_at)],
     ["Started", moment(training.started_at)],
     ...(training.completed_at
-      ? ([["Ended", moment(training.completed_at)], ["Took", duration(seconds_between(training.started_at, training.completed_at))]] as [string, string][])
+      ? ([["Ended", moment(training.completed_at)], ["Took", duration(seconds_between(training.started_at, training.completed_at))]] as [string, ReactNode][])
       : []),
     ["Loss", metric(training.metrics["loss"])],
     ["FVU", metric(training.metrics["fvu"])],
@@ -43,8 +49,23 @@ function Facts({ training }: { training: Training }) {
   );
 }
 
+function Ways({ training }: { training: Training }) {
+  return (
+    <div className="buttons">
+      <a className="way" href={new_link(training.id)}>
+        duplicate
+      </a>
+      <a className="way" href={compare_link([training.id])}>
+        compare
+      </a>
+      {has_ended(training) && <DeleteTraining training={training} />}
+    </div>
+  );
+}
+
 function Detail({ training }: { training: Training }) {
   const reason = reason_words(training);
+  const events = use_run_events(training.id);
   return (
     <>
       <section className="card" aria-label="State">
@@ -52,14 +73,14 @@ function Detail({ training }: { training: Training }) {
         {reason && <p className={training.error ? "error" : undefined}>{reason}</p>}
         <Facts training={training} />
       </section>
-      <section aria-label="Curves">
-        <TrainingCharts id={training.id} />
+      <section aria-label="Charts">
+        <TrainingCharts training={training} events={events.events} />
       </section>
       <div className="columns">
         <div className="stack">
           <Sae training={training} />
-          <Checkpoints id={training.id} />
-          <Events training={training} />
+          <Checkpoints training={training} />
+          <Events {...events} />
           <Log training={training} />
         </div>
         <Configuration training={training} />
@@ -90,6 +111,7 @@ export default function TrainingPage({ id }: { id: string }) {
         <h1 id="title">{training?.name ?? "Training"}</h1>
         {training && <Chip state={training.status} />}
         {training && <TrainingActions training={training} />}
+        {training && <Ways training={training} />}
       </div>
       {asked.isError && <p role="alert" className="error">{asked.error.message}</p>}
       {asked.isPending && <p>Loading …</p>}

@@ -1,88 +1,89 @@
-import { memo } from "react";
+import { useQueryClient } from "@tanstack/react-query";
+import { useCallback, useEffect, useState } from "react";
 import type { Training } from "../api/schema";
-import { metric, moment } from "../format";
 import { use_live_progress, use_trainings } from "../live/store";
 import { LIST_LIMIT, use_training_list } from "../live/training_list";
-import { newest_first } from "../live/trainings_state";
-import { Chip } from "../parts/chip";
-import { Progress } from "../parts/progress";
-import { Segments } from "../parts/segments";
-import { TrainingActions } from "../parts/training_actions";
-import { training_link, use_place, use_title } from "../router";
-import { devices_words, FILTERS, is_active, matches, reason_words } from "../training_words";
+import { new_link, place_of, use_place, use_title } from "../router";
+import { is_active, matches } from "../training_words";
+import { BulkBar } from "../trainings/bulk_bar";
+import { listed, type ListView, narrowed, view_link, view_of } from "../trainings/filter";
+import { Filters } from "../trainings/filters";
+import { use_part } from "../trainings/part";
+import { TrainingTable } from "../trainings/table";
 
 const FOLLOWED = 32; // step by step, of those that run
 
-const Row = memo(function Row({ training }: { training: Training }) {
-  const reason = reason_words(training);
-  return (
-    <tr>
-      <th scope="row">
-        <a href={training_link(training.id)}>{training.name}</a>
-        <div className="small">{moment(training.created_at)}</div>
-      </th>
-      <td>
-        <Chip state={training.status} />
-        {reason && <p className={training.error ? "reason error" : "reason"}>{reason}</p>}
-      </td>
-      <td className="progress">
-        <Progress training={training} />
-      </td>
-      <td data-label="Devices" className="number">
-        {devices_words(training)}
-      </td>
-      <td data-label="FVU" className="number">
-        {metric(training.metrics["fvu"])}
-      </td>
-      <td>{training.actions.length > 0 && <TrainingActions training={training} />}</td>
-    </tr>
-  );
-});
+// To what the address holds by then: a page that is shown may be one change behind.
+function change(some: Partial<ListView>): void {
+  location.replace(view_link({ ...view_of(place_of(location.hash).query), ...some }));
+}
 
-const Table = ({ trainings }: { trainings: Training[] }) => (
-  <table className="trainings">
-    <caption className="hidden">Trainings, newest first</caption>
-    <thead>
-      <tr>
-        {["Training", "Status", "Progress", "Devices", "FVU", "Actions"].map((name) => (
-          <th key={name} scope="col">
-            {name}
-          </th>
-        ))}
-      </tr>
-    </thead>
-    <tbody>
-      {trainings.map((training) => (
-        <Row key={training.id} training={training} />
-      ))}
-    </tbody>
-  </table>
-);
+function use_checked() {
+  const [checked, set_checked] = useState<ReadonlySet<string>>(new Set());
+  const check = useCallback((id: string, on: boolean) => {
+    set_checked((before) => {
+      const after = new Set(before);
+      if (on) after.add(id);
+      else after.delete(id);
+      return after;
+    });
+  }, []);
+  return { checked, check, set_checked };
+}
+
+// One that came live came without its configuration, by which the list is filtered.
+function use_configurations(all: Training[]) {
+  const queries = useQueryClient();
+  const lacking = all.filter(({ config }) => Object.keys(config).length === 0).map(({ id }) => id).join(" ");
+  useEffect(() => {
+    if (lacking !== "") void queries.invalidateQueries({ queryKey: ["trainings", "list"] });
+  }, [queries, lacking]);
+}
+
+function None({ all, view }: { all: Training[]; view: ListView }) {
+  if (all.length === 0)
+    return (
+      <p>
+        There is no training yet. <a href={new_link()}>Start one</a>, or <code>saemill submit FILE.toml</code> does.
+      </p>
+    );
+  const words = [view.show === "all" ? "" : ` is ${view.show}`, view.text.trim() && ` matches “${view.text.trim()}”`, view.group && " is of that group"];
+  return <p>None of the {all.length} trainings{words.filter(Boolean).join(" and")}.</p>;
+}
+
+function List({ shown, view }: { shown: Training[]; view: ListView }) {
+  const { checked, check, set_checked } = use_checked();
+  const [part, more] = use_part(shown);
+  const chosen = shown.filter(({ id }) => checked.has(id));
+  return (
+    <>
+      <BulkBar shown={shown} checked={chosen} check_all={(on) => set_checked(new Set(on ? shown.map(({ id }) => id) : []))} />
+      {shown.length > 0 && <TrainingTable trainings={part} checked={checked} check={check} view={view} change={change} />}
+      {more}
+    </>
+  );
+}
 
 export function TrainingsPage() {
   use_title("Trainings");
   const list = use_training_list();
-  const all = newest_first(Object.values(use_trainings((state) => state.by_id)));
+  const all = Object.values(use_trainings((state) => state.by_id));
   use_live_progress(all.filter(is_active).slice(0, FOLLOWED).map(({ id }) => id).sort().join(" "));
-  const asked = use_place().query.get("show");
-  const filter = FILTERS.find((one) => one === asked) ?? "all";
-  const shown = all.filter(({ status }) => matches(filter, status));
-  const count = (one: (typeof FILTERS)[number]) => String(all.filter(({ status }) => matches(one, status)).length);
+  use_configurations(all);
+  const view = view_of(use_place().query);
+  const of_view = narrowed(all, view);
+  const shown = listed(of_view, view);
   return (
     <section aria-labelledby="title">
       <div className="title-row">
         <h1 id="title">Trainings</h1>
-        <Segments label="Show" options={FILTERS} chosen={filter} note={count}
-          choose={(one) => location.replace(one === "all" ? "#/trainings" : `#/trainings?show=${one}`)} />
+        <Filters view={view} change={change} count={(show) => of_view.filter(({ status }) => matches(show, status)).length} />
       </div>
       {list.isError && <p role="alert" className="error">{list.error.message}</p>}
       {list.isPending && <p>Loading …</p>}
       {list.data && list.data.total > LIST_LIMIT && <p>The newest {LIST_LIMIT} of {list.data.total} are shown.</p>}
-      {list.data && all.length === 0 && (
-        <p>There is no training yet. <code>saemill submit FILE.toml</code> starts one.</p>
-      )}
-      {all.length > 0 && shown.length === 0 && <p>None of the {all.length} trainings is {filter}.</p>}
-      {shown.length > 0 && <Table trainings={shown} />}
+      {list.data && shown.length === 0 && <None all={all} view={view} />}
+      {list.data && <List shown={shown} view={view} />}
     </section>
   );
 }

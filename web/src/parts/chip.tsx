@@ -29,15 +29,28 @@ const LOOKS: Record<string, Look> = {
   completed: ["check", "good"],
   failed: ["warn", "bad"],
   cancelled: ["cross", "quiet"],
+  info: ["circle", "quiet"],
+  warning: ["warn", "wait"],
+  error: ["cross", "bad"],
+  ended: ["check", "good"],
 };
 
-export function Chip({ state, children }: { state: string; children?: string | number }) {
-  const [shape, tone] = LOOKS[state] ?? ["ring", "quiet"];
+const look_of = (state: string): Look => LOOKS[state] ?? ["ring", "quiet"];
+
+// Where there is no room for the word; it must be said elsewhere.
+export function Shape({ state }: { state: string }) {
+  const [shape, tone] = look_of(state);
   return (
-    <span className={`chip ${tone}`}>
-      <svg viewBox="0 0 16 16" width="12" height="12" aria-hidden="true">
-        <path d={SHAPES[shape]} fill="currentColor" fillRule="evenodd" />
-      </svg>
+    <svg className={`shape ${tone}`} viewBox="0 0 16 16" width="12" height="12" aria-hidden="true">
+      <path d={SHAPES[shape]} fill="currentColor" fillRule="evenodd" />
+    </svg>
+  );
+}
+
+export function Chip({ state, children }: { state: string; children?: string | number }) {
+  return (
+    <span className={`chip ${look_of(state)[1]}`}>
+      <Shape state={state} />
       {state}
       {children !== undefined && <b>{children}</b>}
     </span>

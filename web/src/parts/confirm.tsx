@@ -5,10 +5,11 @@ interface Props {
   question: string;
   detail: string;
   yes: string;
+  no?: string;
   answer: (sure: boolean) => void;
 }
 
-export function Confirm({ question, detail, yes, answer }: Props) {
+export function Confirm({ question, detail, yes, no = "No, keep it", answer }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   // Closed before it leaves the page, so that the focus goes back to where it was.
   useLayoutEffect(() => {
@@ -22,7 +23,7 @@ export function Confirm({ question, detail, yes, answer }: Props) {
       <p>{detail}</p>
       <div className="buttons">
         <button type="button" onClick={() => answer(false)}>
-          No, keep it
+          {no}
         </button>
         <button type="button" className="danger" onClick={() => answer(true)}>
           {yes}

@@ -1,18 +1,18 @@
 import { memo } from "react";
 import type { Device } from "../api/schema";
+import { device_name, power_words, throttle_words } from "../devices/device_words";
+import { recent_points } from "../devices/points";
 import { ABSENT, gib, percent, rounded, share, uuid_tail } from "../format";
 import { memory_parts } from "../live/devices_state";
 import { use_devices, use_trainings } from "../live/store";
-import { training_link } from "../router";
+import { device_link, training_link } from "../router";
 import { Chip } from "./chip";
 import { Meter } from "./meter";
 import { Sparkline } from "./sparkline";
 
-const SAMPLES = 120;
 const TOLD_BYTES = 2 ** 30 / 20; // less would be told as 0.0 GiB
-const NAMES = { gpu: "GPU", mig: "MIG", cpu: "CPU slot" } as const;
 
-function Owner({ gpu }: { gpu: Device }) {
+export function Owner({ gpu }: { gpu: Device }) {
   const job = gpu.current_job;
   const name = use_trainings((state) => (job ? state.by_id[job]?.name : undefined));
   if (!job) return gpu.availability === "free" ? null : <p className="reason">{gpu.reason.message}</p>;
@@ -23,7 +23,7 @@ function Owner({ gpu }: { gpu: Device }) {
   );
 }
 
-function Memory({ gpu }: { gpu: Device }) {
+export function Memory({ gpu }: { gpu: Device }) {
   const parts = memory_parts(gpu);
   if (parts === null) return <Meter label="Memory" text={ABSENT} parts={[]} />;
   const of_total = (bytes: number) => share(bytes, gpu.memory_total) ?? 0;
@@ -34,7 +34,7 @@ function Memory({ gpu }: { gpu: Device }) {
     <>
       <Meter
         label="Memory"
-        text={`${gib(gpu.memory_used ?? 0)} of ${gib(gpu.memory_total)}`}
+        text={`${gib(gpu.memory_used)} of ${gib(gpu.memory_total)}`}
         parts={(["ours", "others", "reserved"] as const).map((name) => ({ name, percent: of_total(parts[name]) }))}
       />
       <p className="small">{words.join(" · ")}</p>
@@ -50,22 +50,23 @@ const Facts = ({ gpu }: { gpu: Device }) => (
     </div>
     <div>
       <dt>Power</dt>
-      <dd>{gpu.power_limit ? `${rounded(gpu.power_draw, "")}of ${rounded(gpu.power_limit, "W")}` : rounded(gpu.power_draw, "W")}</dd>
+      <dd>{power_words(gpu)}</dd>
     </div>
     <div>
       <dt>Throttle</dt>
-      <dd>{gpu.throttle === undefined ? ABSENT : gpu.throttle.length ? gpu.throttle.join(", ").replaceAll("_", " ") : "none"}</dd>
+      <dd>{throttle_words(gpu)}</dd>
     </div>
   </dl>
 );
 
 export const DeviceCard = memo(function DeviceCard({ gpu }: { gpu: Device }) {
-  const utilization = use_devices((state) => state.utilization[gpu.uuid]);
+  const samples = use_devices((state) => state.samples[gpu.uuid]);
+  const now = use_devices((state) => state.now);
   return (
     <li className="card device">
       <div className="device-head">
         <h2>
-          {NAMES[gpu.kind]} {gpu.index}
+          <a href={device_link(gpu.uuid)}>{device_name(gpu)}</a>
         </h2>
         <Chip state={gpu.availability} />
       </div>
@@ -74,7 +75,7 @@ export const DeviceCard = memo(function DeviceCard({ gpu }: { gpu: Device }) {
       </p>
       <Owner gpu={gpu} />
       <Meter label="Utilization" text={percent(gpu.utilization)} parts={[{ name: "busy", percent: Math.min(100, gpu.utilization ?? 0) }]} />
-      <Sparkline values={utilization ?? []} room={SAMPLES} />
+      <Sparkline points={recent_points(samples, "utilization", now)} now={now} most={100} />
       <Memory gpu={gpu} />
       {gpu.kind !== "cpu" && <Facts gpu={gpu} />}
     </li>

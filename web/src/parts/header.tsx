@@ -2,6 +2,7 @@ import { useEffect, useState } from "react";
 import { duration } from "../format";
 import { use_devices, use_phase } from "../live/store";
 import { set_theme, type Theme, THEMES, use_theme } from "../theme";
+import { Bell } from "./bell";
 
 function State() {
   const phase = use_phase((state) => state.phase);
@@ -59,12 +60,15 @@ export function Header({ place }: { place: string }) {
       </a>
       <nav aria-label="Pages">
         {link("", "System")}
+        {link("new", "New training")}
         {link("trainings", "Trainings")}
+        {link("queue", "Queue")}
       </nav>
       <div className="top-state">
         <State />
         <Age />
       </div>
+      <Bell />
       <ThemeChoice />
     </header>
   );

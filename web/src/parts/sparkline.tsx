@@ -1,9 +1,10 @@
-// Percent over the last samples, newest at the right. The number is beside it.
-export function Sparkline({ values, room }: { values: readonly number[]; room: number }) {
-  const points = values.map((value, i) => `${room - values.length + i},${100 - Math.min(100, value)}`).join(" ");
+// A curve over the last minutes, newest at the right. The number is beside it.
+import { type Point, spark_path } from "../devices/points";
+
+export function Sparkline({ points, now, most }: { points: readonly Point[]; now: number; most: number }) {
   return (
-    <svg className="sparkline" viewBox={`0 -2 ${room - 1} 104`} preserveAspectRatio="none" aria-hidden="true">
-      <polyline points={points} fill="none" vectorEffect="non-scaling-stroke" />
+    <svg className="sparkline" viewBox="0 -3 100 106" preserveAspectRatio="none" aria-hidden="true">
+      <path d={spark_path(points, now, most)} fill="none" vectorEffect="non-scaling-stroke" />
     </svg>
   );
 }

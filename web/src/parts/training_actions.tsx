@@ -5,6 +5,7 @@ import { control } from "../api/client";
 import type { Training, TrainingAction } from "../api/schema";
 import { use_trainings } from "../live/store";
 import { with_training } from "../live/trainings_state";
+import { offered } from "../training_words";
 import { Confirm } from "./confirm";
 
 const SHOWN: TrainingAction[] = ["pause", "resume", "checkpoint", "finish", "retry", "hold", "release", "cancel"];
@@ -14,7 +15,8 @@ const QUESTIONS: Partial<Record<TrainingAction, [string, string]>> = {
   finish: ["It ends after the step it is at, and its SAE is written.", "Yes, finish it"],
 };
 
-export function TrainingActions({ training }: { training: Training }) {
+// `shown`: those of SHOWN that there is room for.
+export function TrainingActions({ training, shown = SHOWN }: { training: Training; shown?: readonly TrainingAction[] }) {
   const queries = useQueryClient();
   const [asking, set_asking] = useState<TrainingAction | null>(null);
   const act = useMutation({
@@ -29,7 +31,7 @@ export function TrainingActions({ training }: { training: Training }) {
   return (
     <>
       <div className="buttons" role="group" aria-label={`Actions on ${training.name}`}>
-        {SHOWN.filter((action) => training.actions.includes(action)).map((action) => (
+        {shown.filter((action) => offered(training).includes(action)).map((action) => (
           <button
             key={action}
             type="button"

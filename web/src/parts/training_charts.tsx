@@ -1,58 +1,81 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+// What a training measured, and what its devices did meanwhile: one axis, one cursor, one zoom.
+import { useQuery } from "@tanstack/react-query";
+import { type ReactNode, useMemo, useState } from "react";
 import { get } from "../api/client";
-import type { MetricCatalog, RunEvent, TrainingSeries } from "../api/schema";
-import { batched } from "../live/batch";
-import type { Message } from "../live/connection";
-import { CURVES, type Curves, curves_of, with_lines } from "../live/series";
-import { live } from "../live/store";
-import { Chart } from "./chart";
+import type { MetricCatalog, RunEvent, Training } from "../api/schema";
+import { CHART_HELP, ChartControls } from "../charts/controls";
+import { use_chart_group, type XAxis } from "../charts/group";
+import { NO_CURVES } from "../live/series";
+import { DeviceFigures } from "../training/device_figures";
+import { event_markers } from "../training/event_markers";
+import { figures, GROUPS, rank_figures } from "../training/figures";
+import { MetricFigures, RankFigures } from "../training/metric_figures";
+import { reported_by_ranks } from "../training/rank_curves";
+import { devices_of } from "../training/run_events";
+import { clock_of } from "../training/times";
+import { use_curves, use_rank_curves, use_zoomed } from "../training/use_curves";
+import { Segments } from "./segments";
 
-const BUCKETS = 600;
-const MOST_LINES = 2000; // live; then the server makes buckets of them
+const AXES: readonly XAxis[] = ["step", "time"];
+const OFFERS = { step: ["smoothing", "log_x", "log_y"], time: ["smoothing", "log_y"] } as const;
 
-function use_curves(id: string): { curves: Curves | null; problem: string | null } {
-  const queries = useQueryClient();
-  const [lines, set_lines] = useState<RunEvent[]>([]);
-  const key = ["trainings", id, "metrics"];
-  const series = useQuery({
-    queryKey: key,
-    queryFn: () => get<TrainingSeries>(`trainings/${encodeURIComponent(id)}/metrics?names=${CURVES.join()}&buckets=${BUCKETS}`),
-  });
-  const too_many = lines.length > MOST_LINES;
-  useEffect(() => {
-    const read_again = () => {
-      set_lines([]);
-      void queries.invalidateQueries({ queryKey: ["trainings", id, "metrics"] });
-    };
-    if (too_many) read_again();
-    const message = batched<Message>((messages) => {
-      const news = messages.filter(({ event }) => event === "training:progress").map(({ data }) => data as RunEvent);
-      // After a rewind steps come that were there before.
-      if (news.some(({ event, seq }) => event === "rewind" || seq === 0)) read_again();
-      else if (news.length > 0) set_lines((known) => [...known, ...news]);
-    });
-    return live.subscribe(`trainings/${id}/progress`, { message, reset: read_again });
-  }, [id, queries, too_many]);
-  const curves = series.data ? with_lines(curves_of(series.data), lines) : null;
-  return { curves, problem: series.error?.message ?? null };
+// A closed group costs nothing.
+function Group({ name, children, open: at_first = true }: { name: string; children: () => ReactNode; open?: boolean }) {
+  const [open, set_open] = useState(at_first);
+  return (
+    <details className="chart-group" open={open} onToggle={(event) => set_open(event.currentTarget.open)}>
+      <summary>
+        <h2>{name}</h2>
+      </summary>
+      {open && children()}
+    </details>
+  );
 }
 
-export function TrainingCharts({ id }: { id: string }) {
-  const { curves, problem } = use_curves(id);
+export function TrainingCharts({ training, events }: { training: Training; events: RunEvent[] }) {
+  const { id } = training;
+  const [axis, set_axis] = useState<XAxis>("step");
+  const group = use_chart_group(axis);
+  const { curves: all, lines, problem } = use_curves(id);
+  const curves = use_zoomed(id, all, group);
+  const ranks = use_rank_curves(id, training.world_size, lines);
   const catalog = useQuery({ queryKey: ["metric-catalog"], queryFn: () => get<MetricCatalog>("metric-catalog"), staleTime: Infinity });
+  const started = training.started_at === undefined ? null : Date.parse(training.started_at) / 1000;
+  const clock = useMemo(() => clock_of(all ?? NO_CURVES, started), [all, started]);
+  // Steps are only needed for events that do not tell theirs, so a new one changes no marker that is there.
+  const markers = useMemo(() => event_markers(events, axis, clock), [events, axis, clock.step.length > 0]);
+  // The first and the last of them are seen, too.
+  const extent = useMemo(() => (markers[0] === undefined ? undefined : ([markers[0].x, (markers.at(-1) ?? markers[0]).x] as const)), [markers]);
+  const devices = useMemo(() => devices_of(events, training.device_uuids), [events, training.device_uuids.join()]);
+  const reported = Object.keys(curves?.columns ?? {}).join();
+  const shown = useMemo(() => figures(catalog.data ?? { data: [] }, reported.split(",").filter(Boolean)), [catalog.data, reported]);
+  const of_ranks = useMemo(() => rank_figures(catalog.data ?? { data: [] }, reported_by_ranks(ranks)), [catalog.data, reported_by_ranks(ranks).join()]);
   if (problem !== null) return <p role="alert" className="error">{problem}</p>;
-  if (curves === null) return <p>Loading …</p>;
+  if (curves === null || catalog.isPending) return <p>Loading …</p>;
   if (curves.step.length === 0) return <p>It has measured nothing yet.</p>;
-  const row = (name: string) => catalog.data?.data.find((one) => one.name === name);
+  const common = { group, markers, extent };
   return (
     <>
-      <div className="charts">
-        {CURVES.map((name) => (
-          <Chart key={name} name={name} curves={curves} title={row(name)?.label ?? name} help={row(name)?.help ?? ""} />
-        ))}
+      <div className="chart-bar">
+        <Segments label="x axis" options={AXES} chosen={axis} choose={set_axis} />
+        <ChartControls group={group} offers={OFFERS[axis]} />
       </div>
-      <p className="small">By step; the band reaches from the least to the greatest of what a point stands for. Drag to zoom, double-click to see all.</p>
+      {GROUPS.map((name) => {
+        const per_rank = name === "Speed" ? of_ranks : [];
+        if (shown[name].length + per_rank.length === 0) return null;
+        return (
+          <Group key={name} name={name} open={name !== "More"}>
+            {() => (
+              <div className="charts">
+                <MetricFigures figures={shown[name]} curves={curves} {...common} />
+                {per_rank.length > 0 && <RankFigures figures={per_rank} curves={ranks} {...common} />}
+              </div>
+            )}
+          </Group>
+        );
+      })}
+      {devices.length > 0 && <Group name="Devices">{() => <DeviceFigures training={training} devices={devices} clock={clock} {...common} />}</Group>}
+      <p className="small">{CHART_HELP}</p>
     </>
   );
 }

@@ -1,10 +1,9 @@
-// Checkpoints and the finished SAE, to download.
-import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+// The finished SAE, and the files of a checkpoint, to download.
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { file_link, get } from "../api/client";
-import type { CheckpointList, FileList, Training } from "../api/schema";
-import { bytes, count, moment } from "../format";
-import { live } from "../live/store";
+import type { FileList, Training } from "../api/schema";
+import { bytes } from "../format";
 
 function Files({ query, folder }: { query: string[]; folder: string[] }) {
   const files = useQuery({ queryKey: ["trainings", ...query], queryFn: () => get<FileList>(folder.map(encodeURIComponent).join("/")) });
@@ -24,11 +23,11 @@ function Files({ query, folder }: { query: string[]; folder: string[] }) {
   );
 }
 
-function CheckpointFiles({ id, name }: { id: string; name: string }) {
+export function CheckpointFiles({ id, name }: { id: string; name: string }) {
   const [open, set_open] = useState(false);
   return (
     <details onToggle={(event) => set_open(event.currentTarget.open)}>
-      <summary>files</summary>
+      <summary>Download</summary>
       {open && <Files query={[id, "checkpoints", name]} folder={["trainings", id, "checkpoints", name]} />}
     </details>
   );
@@ -43,36 +42,6 @@ export function Sae({ training }: { training: Training }) {
       ) : (
         <p className="small">It is written when the training completes.</p>
       )}
-    </section>
-  );
-}
-
-export function Checkpoints({ id }: { id: string }) {
-  const queries = useQueryClient();
-  useEffect(() => {
-    const read = () => void queries.invalidateQueries({ queryKey: ["trainings", id, "checkpoints"] });
-    return live.subscribe(`trainings/${id}/checkpoints`, { message: read, reset: read });
-  }, [id, queries]);
-  const list = useQuery({
-    queryKey: ["trainings", id, "checkpoints"],
-    queryFn: () => get<CheckpointList>(`trainings/${encodeURIComponent(id)}/checkpoints`),
-  });
-  return (
-    <section className="card" aria-labelledby="checkpoints">
-      <h2 id="checkpoints">Checkpoints</h2>
-      {list.isError && <p role="alert" className="error">{list.error.message}</p>}
-      {list.data?.data.length === 0 && <p className="small">There is none.</p>}
-      <ul className="files">
-        {list.data?.data.map(({ name, step, bytes: size, time }) => (
-          <li key={name}>
-            after {count(step)} steps{" "}
-            <span className="small number">
-              {bytes(size)} · {moment(time)}
-            </span>
-            <CheckpointFiles id={id} name={name} />
-          </li>
-        ))}
-      </ul>
     </section>
   );
 }

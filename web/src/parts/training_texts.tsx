@@ -1,9 +1,10 @@
 // What a training printed, told and was asked for.
 import { useQuery } from "@tanstack/react-query";
 import { useLayoutEffect, useRef, useState } from "react";
-import { get, get_text } from "../api/client";
-import type { RunEvent, Training, TrainingEventList } from "../api/schema";
-import { count, flattened, moment } from "../format";
+import { get_text } from "../api/client";
+import type { RunEvent, Training } from "../api/schema";
+import { count, moment } from "../format";
+import { event_words } from "../training/run_events";
 import { is_active } from "../training_words";
 
 const READ_AGAIN_MS = 2000;
@@ -56,53 +57,22 @@ export function Log({ training }: { training: Training }) {
   );
 }
 
-function words_of(event: RunEvent): string {
-  const said = event["message"] ?? event["error"] ?? event["reason"];
-  return typeof said === "string" ? said : "";
-}
+const SHAPED: Record<string, string> = { failed: "error", warning: "warning", rewind: "warning" };
 
-export function Events({ training }: { training: Training }) {
-  const events = useQuery({
-    queryKey: ["trainings", training.id, "events", training.status],
-    queryFn: () => get<TrainingEventList>(`trainings/${encodeURIComponent(training.id)}/events?limit=500`),
-    refetchInterval: is_active(training) ? READ_AGAIN_MS : false,
-    placeholderData: (before) => before,
-  });
+export function Events({ events, known, problem }: { events: RunEvent[]; known: boolean; problem: string | null }) {
   return (
     <section className="card" aria-labelledby="events">
       <h2 id="events">Events</h2>
-      {events.isError && <p role="alert" className="error">{events.error.message}</p>}
-      {events.data?.data.length === 0 && <p className="small">There is none yet.</p>}
-      <ol className="events" reversed>
-        {events.data?.data.slice().reverse().map((event) => (
-          <li key={event.seq}>
+      {problem !== null && <p role="alert" className="error">{problem}</p>}
+      {known && events.length === 0 && <p className="small">There is none yet.</p>}
+      <ol className="events" reversed tabIndex={events.length > 0 ? 0 : undefined} aria-label="Newest first">
+        {events.slice().reverse().map((event) => (
+          <li key={event.seq} className={SHAPED[event.event]}>
             <span className="small number">{moment(event["time"] as string | undefined)}</span> <b>{event.event}</b>
-            {typeof event["step"] === "number" && <span className="number"> at step {count(event["step"])}</span>} {words_of(event)}
+            {typeof event["step"] === "number" && <span className="number"> at step {count(event["step"])}</span>} {event_words(event)}
           </li>
         ))}
       </ol>
-    </section>
-  );
-}
-
-export function Configuration({ training }: { training: Training }) {
-  return (
-    <section className="card" aria-labelledby="configuration">
-      <h2 id="configuration">Configuration</h2>
-      <table className="configuration">
-        <tbody>
-          {flattened(training.config).map(([key, value]) => (
-            <tr key={key}>
-              <th scope="row">
-                <code>{key}</code>
-              </th>
-              <td>
-                <code>{value}</code>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
     </section>
   );
 }

@@ -1,0 +1,55 @@
+import { useQuery } from "@tanstack/react-query";
+import { useEffect, useMemo, useState } from "react";
+import { get } from "../api/client";
+import type { Device, History } from "../api/schema";
+import { has_measured } from "../live/devices_state";
+import { use_devices, use_phase } from "../live/store";
+import { BUCKETS, device_series, type DeviceSeries, FIELDS, type Range } from "./device_series";
+
+const JOINED_S = 300; // then the live readings are in the history, and are read again from there
+const MOST_READINGS = 1500; // in that time, at the four of a second that the page takes
+const SOONEST_S = 30;
+
+// Each reading since the page was opened.
+function use_readings(uuid: string, wanted: boolean): readonly Device[] {
+  const [readings, set_readings] = useState<readonly Device[]>([]);
+  useEffect(() => {
+    set_readings([]);
+    if (!wanted) return undefined;
+    return use_devices.subscribe(({ gpus }) => {
+      const gpu = gpus?.find((one) => one.uuid === uuid);
+      if (gpu === undefined || !has_measured(gpu)) return;
+      set_readings((known) => (known.at(-1)?.sampled_at === gpu.sampled_at ? known : [...known, gpu].slice(-MOST_READINGS)));
+    });
+  }, [uuid, wanted]);
+  return readings;
+}
+
+export interface Measured {
+  series: DeviceSeries | null;
+  problem: string | undefined;
+  from: number; // epoch seconds
+  to: number;
+}
+
+export function use_series(uuid: string, range: Range): Measured {
+  const phase = use_phase((state) => state.phase);
+  const now = use_devices((state) => state.now) || Math.floor(Date.now() / 1000);
+  const readings = use_readings(uuid, range.live);
+  const asked = useQuery({
+    queryKey: ["devices", uuid, "history", range.span_s, phase === "live"],
+    queryFn: async () => {
+      const to = Math.floor(use_devices.getState().now || Date.now() / 1000) + 1;
+      const query = `from=${to - range.span_s}&to=${to}&buckets=${BUCKETS}&fields=${FIELDS.join()}`;
+      return { to, history: await get<History>(`system/gpus/${encodeURIComponent(uuid)}/history?${query}`) };
+    },
+    enabled: phase === "live",
+    placeholderData: (before, query) => (query?.queryKey[3] === range.span_s ? before : undefined),
+    refetchInterval: ({ state: { data } }) => 1000 * (range.live ? JOINED_S : Math.max(SOONEST_S, data?.history.bucket_s ?? 0)),
+  });
+  const to = range.live ? now : (asked.data?.to ?? now);
+  const from = to - range.span_s;
+  const history = asked.data?.history;
+  const series = useMemo(() => (history ? device_series(history, readings, from) : null), [history, readings, from]);
+  return { series, problem: asked.error?.message, from, to };
+}

@@ -1,0 +1,103 @@
+// The curves of a training: read once in buckets, extended by what comes live, and read again in finer buckets
+// where the reader looks closer.
+import { keepPreviousData, useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useMemo, useState } from "react";
+import { get } from "../api/client";
+import type { RunEvent, TrainingSeries } from "../api/schema";
+import type { ChartGroup } from "../charts/group";
+import { type Curves, curves_of, NO_CURVES, not_in, spliced, with_lines } from "../live/series";
+import { clock_of, steps_of } from "./times";
+import { use_lines } from "./use_lines";
+
+const BUCKETS = 600;
+const MOST_LINES = 2000; // live; then the server makes buckets of them
+const SETTLED_MS = 300; // a range that is still being moved is not asked for
+const MOST_RANKS = 32;
+
+const target = (id: string, query: string) => `trainings/${encodeURIComponent(id)}/metrics?buckets=${BUCKETS}${query}`;
+
+interface Found {
+  curves: Curves | null; // null: not yet known
+  lines: readonly RunEvent[];
+  problem: string | null;
+}
+
+export function use_curves(id: string): Found {
+  const queries = useQueryClient();
+  const [lines, set_lines] = useState<RunEvent[]>([]);
+  const key = ["trainings", id, "metrics"];
+  const series = useQuery({ queryKey: key, queryFn: async () => curves_of(await get<TrainingSeries>(target(id, ""))) });
+  const read_again = () => void queries.invalidateQueries({ queryKey: key });
+  use_lines(
+    id,
+    (news) => {
+      // A bucket may reach beyond the step that a rewind goes back to; seq 0 tells that lines were lost.
+      if (news.some(({ event, seq }) => event === "rewind" || seq === 0)) read_again();
+      set_lines((known) => [...known, ...news.filter(({ event }) => event === "metrics" || event === "rewind")]);
+    },
+    read_again,
+  );
+  const too_many = lines.length > MOST_LINES;
+  useEffect(() => {
+    if (too_many) void queries.invalidateQueries({ queryKey: ["trainings", id, "metrics"] });
+  }, [too_many, id, queries]);
+  const base = series.data;
+  useEffect(() => {
+    if (base !== undefined) set_lines((known) => not_in(base, known));
+  }, [base]);
+  const curves = useMemo(() => (base === undefined ? null : with_lines(base, lines)), [base, lines]);
+  return { curves, lines, problem: series.error?.message ?? null };
+}
+
+// What the reader looks at, once it stands still.
+function use_settled(group: ChartGroup): readonly [number, number] | null {
+  const [settled, set_settled] = useState(group.view.getState().range);
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    set_settled(group.view.getState().range);
+    const end = group.view.subscribe(({ range }) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => set_settled(range), range === null ? 0 : SETTLED_MS);
+    });
+    return () => {
+      clearTimeout(timer);
+      end();
+    };
+  }, [group]);
+  return settled;
+}
+
+export function use_zoomed(id: string, coarse: Curves | null, group: ChartGroup): Curves | null {
+  const settled = use_settled(group);
+  const range = useMemo(() => {
+    if (settled === null || coarse === null || coarse.exact || coarse.step.length === 0) return null;
+    const [from, to] = group.axis === "step" ? settled : steps_of(clock_of(coarse, null), settled);
+    return [Math.max(0, Math.floor(from)), Math.max(1, Math.ceil(to))] as const;
+    // Where the range stands still, new steps change nothing in it.
+  }, [settled, group, coarse === null || coarse.exact]);
+  const fine = useQuery({
+    queryKey: ["trainings", id, "metrics", "zoomed", ...(range ?? [])],
+    queryFn: async () => curves_of(await get<TrainingSeries>(target(id, `&from_step=${range?.[0]}&to_step=${range?.[1]}`))),
+    enabled: range !== null,
+    placeholderData: keepPreviousData,
+    gcTime: 60_000,
+  });
+  return useMemo(
+    () => (coarse === null || range === null || fine.data === undefined ? coarse : spliced(coarse, fine.data)),
+    [coarse, range, fine.data],
+  );
+}
+
+// Of each rank by itself, where ranks report anything by themselves: rank 1 tells.
+export function use_rank_curves(id: string, world_size: number, lines: readonly RunEvent[]): Curves[] {
+  const query = (rank: number, enabled: boolean) => ({
+    queryKey: ["trainings", id, "rank-metrics", rank],
+    queryFn: async () => curves_of(await get<TrainingSeries>(target(id, `&rank=${rank}`))),
+    enabled,
+  });
+  const probe = useQuery(query(1, world_size > 1));
+  const reported = (probe.data?.step.length ?? 0) > 0 || lines.some((line) => line["rank"] !== undefined);
+  const count = reported ? Math.min(world_size, MOST_RANKS) : 0;
+  const found = useQueries({ queries: Array.from({ length: count }, (_, rank) => query(rank, true)) });
+  return found.map(({ data }, rank) => with_lines(data ?? NO_CURVES, lines, rank));
+}
