@@ -270,6 +270,59 @@ TEST_F(LaunchTest, ResumeContinuesOrRefusesOrFindsNothingToDo) {
   EXPECT_EQ(text_of(run_ / "events.jsonl"), before);
 }
 
+TEST_F(LaunchTest, ItGoesBackToAChosenCheckpoint) {
+  const Json stopped = {started(), metrics(30), {{"kill", 9}}};
+  Json plan = script({{{"0", stopped}}, {{"0", stopped}}, {{"0", good_leader()}}});
+  Launched job(words("cpu:0"), plan, folder_, "a");
+  EXPECT_EQ(job.wait(), 75);
+  for (const char* name : {"step-00000010", "step-00000020", "step-00000030"})
+    fs::create_directories(run_ / "checkpoints" / name);
+  const std::string before = text_of(run_ / "events.jsonl");
+  const auto resumed = [&](const char* name, const char* step, int code) {
+    Launched again(words("cpu:0", {"--resume", "--from-checkpoint", step}), plan, folder_, name);
+    EXPECT_EQ(again.wait(), code) << again.err();
+    return again.err();
+  };
+  EXPECT_NE(resumed("b", "step-00000015", 64).find("step-00000010, step-00000020, step-00000030"),
+            std::string::npos);
+  plan["checkpoints"] = {{"step", 10}, {"warnings", {"step-00000020: damaged"}}};
+  EXPECT_NE(resumed("c", "step-00000020", 65).find("step-00000020: damaged"), std::string::npos);
+  EXPECT_TRUE(fs::exists(run_ / "checkpoints/step-00000030"))
+      << "nothing is lost before the choice is written";
+  EXPECT_TRUE(events("rewind").empty());
+  plan["checkpoints"] = {{"step", 10}, {"warnings", Json::array()}};
+  resumed("d", "step-00000010", 75);
+  ASSERT_EQ(events("rewind").size(), 1U);
+  EXPECT_EQ(events("rewind")[0]["step"], 10);
+  EXPECT_EQ(events("rewind")[0]["chosen"], true);
+  EXPECT_TRUE(fs::exists(run_ / "checkpoints/step-00000010"));
+  for (const char* name : {"step-00000020", "step-00000030"})
+    EXPECT_FALSE(fs::exists(run_ / "checkpoints" / name));
+  resumed("e", "step-00000010", 0);
+  EXPECT_EQ(events("rewind").size(), 2U);
+  EXPECT_NE(resumed("f", "step-00000010", 64).find("finished"), std::string::npos);
+  expect_gapless();
+}
+
+TEST_F(LaunchTest, WhatAChoiceLeftBehindIsNeverTakenUp) {
+  const Json stopped = {started(), metrics(30), {{"kill", 9}}};
+  Json plan = script({{{"0", stopped}}, {{"0", good_leader()}}});
+  Launched job(words("cpu:0"), plan, folder_, "a");
+  EXPECT_EQ(job.wait(), 75);
+  // As a launcher leaves it that was killed between the rewind and the deletion.
+  const auto seq = static_cast<int>(events().size()) + 1;
+  std::ofstream(run_ / "events.jsonl", std::ios::app)
+      << Json{{"seq", seq}, {"attempt", 2}, {"event", "rewind"}, {"step", 10}, {"chosen", true}} << "\n";
+  for (const char* name : {"step-00000010", "step-00000020"})
+    fs::create_directories(run_ / "checkpoints" / name);
+  plan["checkpoints"] = {{"step", 10}, {"warnings", Json::array()}};
+  Launched again(words("cpu:0", {"--resume"}), plan, folder_, "b");
+  EXPECT_EQ(again.wait(), 0) << again.err();
+  EXPECT_FALSE(fs::exists(run_ / "checkpoints/step-00000020"));
+  EXPECT_TRUE(fs::exists(run_ / "checkpoints/step-00000010"));
+  expect_gapless();
+}
+
 TEST_F(LaunchTest, WhatTheWorkerSaysOfTheDataIsPassedOn) {
   Json plan = script(Json::array());
   plan["inspect"] = {{"exit", 65}, {"stderr", "saemill-worker: x.npy: too short"}};

@@ -131,10 +131,15 @@ inline void apply_plainly(const Json& json, const std::string& line, RunRows& ro
     }
   }
   if (event != "metrics") return rows.put_event(seq, time, attempt, event, line);
-  for (const auto& [name, value] : json["values"].items()) {
+  const auto put = [&](const std::string& name, int64_t rank, const Json& value) {
     const auto number =
         value.is_null() ? std::optional<double>() : std::optional<double>(value.get<double>());
-    rows.metrics[{name, json.value("rank", int64_t{-1}), step}] = {number, time, attempt};
+    rows.metrics[{name, rank, step}] = {number, time, attempt};
+  };
+  for (const auto& [name, value] : json["values"].items()) put(name, -1, value);
+  const Json ranks = json.value("ranks", Json::object());
+  for (const auto& [name, of_each] : ranks.items()) {
+    for (size_t rank = 0; rank < of_each.size(); ++rank) put(name, static_cast<int64_t>(rank), of_each[rank]);
   }
 }
 

@@ -1,4 +1,5 @@
-// saemill pause, resume, finish, cancel, retry, hold, release, checkpoint: what may be asked of trainings.
+// saemill pause, resume, finish, cancel, retry, hold, release, prioritize, checkpoint: what may be asked of
+// trainings.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -42,6 +43,7 @@ const std::vector<ActionWords>& actions() {
        {"running", "finalizing", "completed"}},
       {"hold", "Keep trainings in the queue from starting", false, true},
       {"release", "Let held trainings start", false, true},
+      {"prioritize", "Give trainings that wait or are paused another place in the queue", false, true},
       {"checkpoint", "Save a checkpoint now, and go on", false, false, {"running"}, {}},
   };
   return all;
@@ -51,11 +53,16 @@ struct Options {
   ServerChoice server;
   Words ids;
   AskedPlace place;
+  std::string checkpoint;
   bool wait = false, json = false;
 };
 
 bool is_among(const Words& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+bool is_named(const ActionWords& action, std::string_view name) {
+  return name == action.name;
 }
 
 Json checkpoints_of(TrainingsClient& client, const std::string& id) {
@@ -92,10 +99,12 @@ struct Asked {
 
 Asked ask(TrainingsClient& client, const ActionWords& action, const Options& options, const Json& training) {
   Asked asked{text_of(training, "id"), nullptr};
-  const bool saves = options.wait && std::string_view(action.name) == "checkpoint";
+  const bool saves = options.wait && is_named(action, "checkpoint");
   if (saves) asked.checkpoints = checkpoints_of(client, asked.id);
   nlohmann::json body{{"action", action.name}};
   add_place(body, options.place);
+  if (!options.checkpoint.empty())
+    body["checkpoint"] = checkpoint_named(client, asked.id, options.checkpoint);
   const Json answer = client.http().json("POST", training_target(asked.id, "/control"), body.dump());
   if (!options.wait) show(answer, options);
   return asked;
@@ -129,7 +138,14 @@ void add_training_actions(CLI::App& app, Command& chosen) {
     CLI::App* command = app.add_subcommand(action.name, action.help);
     add_ids(*command, options->ids);
     if (action.places) add_place_options(*command, options->place);
-    if (action.orders) add_priority_option(*command, options->place);
+    if (action.orders)
+      add_priority_option(*command, options->place)->required(is_named(action, "prioritize"));
+    if (is_named(action, "resume") || is_named(action, "retry"))
+      command
+          ->add_option("--checkpoint", options->checkpoint,
+                       "Go on from this one (a step or a name), not the newest; later ones are deleted, and "
+                       "their steps trained again")
+          ->type_name("STEP");
     if (!action.on_the_way.empty() || !action.arrived.empty())
       command->add_flag("--wait", options->wait,
                         "Until it has come true; exit code 1 where the training ends up elsewhere");

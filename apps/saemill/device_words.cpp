@@ -78,8 +78,9 @@ void add_place_options(CLI::App& command, AskedPlace& place) {
       ->excludes(devices);
 }
 
-void add_priority_option(CLI::App& command, AskedPlace& place) {
-  command.add_option("--priority", place.priority, "Its place in the queue: 0 to 100, the highest first")
+CLI::Option* add_priority_option(CLI::App& command, AskedPlace& place) {
+  return command
+      .add_option("--priority", place.priority, "Its place in the queue: 0 to 100, the highest first")
       ->check(CLI::Range(0, 100));
 }
 

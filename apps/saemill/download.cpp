@@ -34,19 +34,6 @@ void check_name(const std::string& name) {
     fail(ErrorCode::bad_data, "the server names a file \"{}\", which is no file name", printable(name));
 }
 
-// "step-00001000" of what --checkpoint says.
-std::string checkpoint_named(TrainingsClient& client, const std::string& id, const std::string& word) {
-  const Json checkpoints = client.http().json("GET", training_target(id, "/checkpoints")).at("data");
-  std::string known;
-  for (const Json& one : checkpoints) {
-    const std::string name = text_of(one, "name");
-    if (name == word || std::to_string(one.value("step", int64_t{-1})) == word) return name;
-    known += (known.empty() ? "" : ", ") + name;
-  }
-  fail(ErrorCode::usage, "--checkpoint {}: there is none; accepted: {}", word,
-       known.empty() ? "nothing, the training has no checkpoints" : known);
-}
-
 std::string folder_name(const Json& training) {
   std::string name = printable(text_of(training, "name")) + "-" + text_of(training, "id");
   std::replace(name.begin(), name.end(), '/', '_');

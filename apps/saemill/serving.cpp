@@ -75,6 +75,7 @@ Serving::Serving(const ServeOptions& options, ServerData& data)
       checkpoints_(database_),
       training_metrics_(database_),
       training_events_(database_),
+      measured_runs_(database_),
       auth_(data.token(), data.server_id(), sessions_),
       hub_([this] {
         if (net::Server* server = listening_.load()) server->wake();
@@ -147,12 +148,16 @@ void Serving::add_trainings(api::Services& services) {
   services.checkpoints = &checkpoints_;
   services.training_metrics = &training_metrics_;
   services.training_events = &training_events_;
+  services.measured_runs = &measured_runs_;
   services.run_folder = [this](const std::string& id) { return jobs_.run_folder(id); };
   services.create_trainings = [this](std::vector<TrainingRow> rows, bool now) {
     return jobs_.create(std::move(rows), now);
   };
   services.control_training = [this](const std::string& id, const ControlRequest& request) {
     return jobs_.control(id, request);
+  };
+  services.erase_checkpoint = [this](const std::string& id, const std::string& name) {
+    jobs_.erase_checkpoint(id, name);
   };
   services.erase_training = [this](const std::string& id) { jobs_.erase(id); };
   services.last_look = [this] { return jobs_.last_look(); };

@@ -58,6 +58,7 @@ class Serving {
   Checkpoints checkpoints_;
   TrainingMetrics training_metrics_;
   TrainingEvents training_events_;
+  MeasuredRuns measured_runs_;
   api::Auth auth_;
   std::atomic<net::Server*> listening_ = nullptr;
   api::Hub hub_;

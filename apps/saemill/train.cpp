@@ -72,9 +72,13 @@ void add_train(CLI::App& app, Command& chosen) {
       ->type_name("DIR");
   command->add_flag("--resume", arguments->job.resume,
                     "Continue the run in --out from its newest valid checkpoint");
-  command->add_flag(
-      "--finish", arguments->job.finish,
-      "With --resume: export the newest checkpoint as the finished SAE, without a further step");
+  command
+      ->add_option("--from-checkpoint", arguments->job.from_checkpoint,
+                   "With --resume: from this checkpoint, not the newest; later ones are deleted, and their "
+                   "steps trained again")
+      ->type_name("step-N");
+  command->add_flag("--finish", arguments->job.finish,
+                    "With --resume: export the checkpoint as the finished SAE, without a further step");
   command->add_option("--progress", arguments->progress, "How progress is shown")
       ->check(CLI::IsMember({"bar", "json", "none"}))
       ->capture_default_str();

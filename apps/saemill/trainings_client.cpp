@@ -160,6 +160,18 @@ int run_for_each(const std::vector<Json>& trainings, const std::function<int(con
   return first;
 }
 
+std::string checkpoint_named(TrainingsClient& client, const std::string& id, const std::string& word) {
+  const Json checkpoints = client.http().json("GET", training_target(id, "/checkpoints")).at("data");
+  std::string known;
+  for (const Json& one : checkpoints) {
+    const std::string name = text_of(one, "name");
+    if (name == word || std::to_string(one.value("step", int64_t{-1})) == word) return name;
+    known += (known.empty() ? "" : ", ") + name;
+  }
+  fail(ErrorCode::usage, "--checkpoint {}: there is none; accepted: {}", word,
+       known.empty() ? "nothing, the training has no checkpoints" : known);
+}
+
 void add_ids(CLI::App& command, std::vector<std::string>& ids) {
   command.add_option("ids", ids, "Ids, beginnings of ids (at least 4 characters), or names")
       ->required()

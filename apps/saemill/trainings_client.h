@@ -48,6 +48,10 @@ bool has_ended(const std::string& status);  // completed, failed, cancelled
 int run_for_each(const std::vector<nlohmann::ordered_json>& trainings,
                  const std::function<int(const nlohmann::ordered_json&)>& work);
 
+// "step-00001000" of what --checkpoint says: a name or a step. Error{usage}: there is none; names those that
+// are.
+std::string checkpoint_named(TrainingsClient& client, const std::string& id, const std::string& word);
+
 void add_ids(CLI::App& command, std::vector<std::string>& ids);
 
 }  // namespace saemill

@@ -191,6 +191,7 @@ class Control(TrainingsTest):
         self.assertEqual(part.body, whole.body[1000:2000])
         self.assertEqual(server.get(f"trainings/{training}/logs?rank=0&tail=5").status, 200)
         self.assertIn("run folder", server.get(f"trainings/{training}/logs?rank=launcher").body.decode())
+        self.check_speed_is_learned_from(training, shape)
         copy = server.submitted(server.post(f"trainings/{training}/duplicate", {"name": "copy"}))
         self.assertEqual(copy["name"], "copy")
         self.complete(copy["id"], shape)
@@ -198,6 +199,18 @@ class Control(TrainingsTest):
         self.assertEqual(server.get("trainings/" + training).status, 404)
         self.assertFalse(server.run_folder(training).exists())
         self.assertEqual([one["id"] for one in server.get("trainings").json["data"]], [copy["id"]])
+
+
+    def check_speed_is_learned_from(self, training, shape):
+        server = self.server
+        told = server.get(f"trainings/{training}/metrics?names=activations_per_second&buckets=10000").json["series"]["activations_per_second"]["mean"]
+        measured = sorted(told)[len(told) // 2]
+        alone = server.post("trainings/estimate", {"config": shape, "gpu_ids": server.training(training)["gpu_ids"]}).json
+        self.assertEqual((alone["efficiency"], alone["based_on"]), (1, 1))
+        self.assertTrue(measured / 3 < alone["activations_per_second"] < measured * 3, (measured, alone["activations_per_second"]))
+        pair = server.post("trainings/estimate", {"config": shape, "device_count": 2}).json
+        self.assertNotIn("efficiency", pair, "no run with two devices has told what an exchange costs")
+        self.assertGreater(pair["activations_per_second"], alone["activations_per_second"])
 
 
 class Queue(TrainingsTest):

@@ -50,7 +50,8 @@ test("the address holds what is compared, and how", async ({ page, serve }) => {
   await page.getByLabel("Add a run").selectOption(first ?? "");
   await page.getByLabel("Add a run").selectOption(second ?? "");
   await expect(plot(page, "Loss").getByRole("list", { name: "Curves" }).getByRole("button")).toHaveCount(2);
-  await page.getByRole("radio", { name: "activations" }).check();
+  await page.getByRole("radio", { name: "activations" }).click();
+  await expect(page.getByRole("radio", { name: "activations" })).toBeChecked();
   await page.getByLabel("Add a chart").selectOption("mse");
   await expect(plot(page, "Squared error")).toBeVisible();
   await expect(page).toHaveURL(new RegExp(`compare\\?ids=${first},${second}&x=activations&metrics=mse$`));

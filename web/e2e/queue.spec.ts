@@ -140,3 +140,22 @@ test("a refusal is told", async ({ page, serve }) => {
   await sees_order(page, "a");
   await expect(page.getByRole("alert")).toContainText("b: the training is cancelled");
 });
+
+test("the queue is there again after the server was away", async ({ page, serve }) => {
+  const server = await serve({ gpus: 0, cpu_slots: 1 });
+  for (const words of ["ERR_CONNECTION", "WebSocket"]) server.expect_problem(words);
+  await one_running(server);
+  await submit_all(server, "a", "b");
+  await server.open(page, "#/queue");
+  await sees_order(page, "a", "b");
+  await server.stop();
+  await expect(page.locator("#state")).toHaveText(/^Connection lost/);
+  await sees_order(page, "a", "b");
+  await page.getByRole("button", { name: "b sooner" }).click();
+  await expect(page.getByRole("alert")).toBeVisible(); // in its row
+  await server.start();
+  await submit_all(server, "c");
+  await sees_order(page, "a", "b", "c");
+  await page.getByRole("button", { name: "c sooner" }).click();
+  await expect(page.getByRole("status").filter({ hasText: "c is at place 2" })).toBeVisible();
+});

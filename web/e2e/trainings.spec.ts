@@ -59,7 +59,7 @@ test("cancel asks first", async ({ page, serve }) => {
   await cancel.click();
   await page.getByRole("dialog").getByRole("button", { name: /^Yes/ }).click();
   await expect(row(page, "endless")).toContainText("cancelled");
-  await page.getByRole("radio", { name: /^completed/ }).check();
+  await page.getByRole("radio", { name: /^completed/ }).click();
   await expect(page.getByText("None of the 1 trainings is completed.")).toBeVisible();
   await expect(page).toHaveURL(/show=completed/);
 });

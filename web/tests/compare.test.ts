@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { elapsed_label, ELAPSED_STEPS, x_words } from "../src/charts/ticks";
 import { batch_of, joined, labels_of, onto, places, short_labels } from "../src/compare/overlay";
 import { best_of, direction_of, pareto_front, point_of } from "../src/compare/results";
 import { place_labels, place_of, scale_of } from "../src/compare/scatter_layout";
@@ -33,6 +34,12 @@ describe("several runs on one axis", () => {
   it("have names that tell them apart", () => {
     expect(labels_of([{ id: "abcdefgh", name: "x" }, { id: "ijklmnop", name: "x" }, { id: "q", name: "y" }])).toEqual(["x (abcdef)", "x (ijklmn)", "y"]);
   });
+});
+
+it("axes of runs have labels in their units", () => {
+  expect([x_words("elapsed", 90), x_words("activations", 51200)]).toEqual(["after 1 min 30 s", "51,200 activations"]);
+  expect([0, 30, 90, 5400].map(elapsed_label)).toEqual(["0 s", "30 s", "1.5 min", "1.5 h"]);
+  expect([...ELAPSED_STEPS].sort((a, b) => a - b)).toEqual(ELAPSED_STEPS);
 });
 
 describe("long names", () => {

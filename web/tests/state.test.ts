@@ -26,6 +26,15 @@ describe("trainings", () => {
     expect(Object.keys(known.by_id)).toEqual(["a", "b"]);
   });
 
+  it("are not taken back by an old change that is told again", () => {
+    const { config, metrics: _, ...state } = training("a", { attempt: 1, current_step: 3, progress: 3 });
+    const told = (more: object) => [{ channel: "trainings/a/progress", event: "training:status", seq: 1, data: { ...state, ...more } }];
+    const here = with_list(NO_TRAININGS, [training("a", { attempt: 1, current_step: 25, progress: 25 })], 1, true);
+    expect(with_messages(here, told({}), 2).by_id["a"]).toMatchObject({ current_step: 25, progress: 25 });
+    expect(with_messages(here, told({ attempt: 2 }), 2).by_id["a"]?.current_step).toBe(3);
+    expect(with_messages(here, told({ status: "paused" }), 2).by_id["a"]?.current_step).toBe(3);
+  });
+
   it("are not taken back by an older answer", () => {
     const next = with_messages(known, [line("a", 25, {})], 10);
     expect(with_training(next, training("a"), 9).by_id["a"]?.current_step).toBe(25);

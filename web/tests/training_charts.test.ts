@@ -26,7 +26,7 @@ describe("curves", () => {
 
   it("go on with the lines that are new, of all ranks together or of one", () => {
     const known = curves_of(series([10, 20], [4, 2]));
-    const lines = [metrics(20, { loss: 9 }), metrics(30, { loss: 1, fvu: 0.1 }), metrics(30, { loss: 7 }, { rank: 1 }), { seq: 4, event: "checkpoint", step: 30 }];
+    const lines = [metrics(20, { loss: 9 }), metrics(30, { loss: 1, fvu: 0.1 }, { ranks: { loss: [0, 7] } }), { seq: 4, event: "checkpoint", step: 30 }];
     const curves = with_lines(known, lines);
     expect(curves.step).toEqual([10, 20, 30]);
     expect(curves.time).toEqual([10, 20, 30]);
@@ -34,7 +34,7 @@ describe("curves", () => {
     expect(curves.columns["loss"]?.max).toBe(curves.columns["loss"]?.mean);
     expect(curves.columns["fvu"]?.mean).toEqual([null, null, 0.1]);
     expect(with_lines(known, [])).toBe(known);
-    expect(with_lines(NO_CURVES, lines, 1)).toMatchObject({ step: [30], columns: { loss: { mean: [7] } } });
+    expect(with_lines(NO_CURVES, lines, 1)).toMatchObject({ step: [20, 30], columns: { loss: { mean: [null, 7] } } });
     expect(not_in(curves, [...lines, metrics(40, {})]).map(({ step }) => step)).toEqual([40]);
     const buckets = with_lines(curves_of(series([10], [4], false)), [metrics(11, { loss: 8 })]).columns["loss"];
     expect([buckets?.min, buckets?.mean, buckets?.max]).toEqual([[3, 8], [4, 8], [5, 8]]);
@@ -143,7 +143,8 @@ describe("figures", () => {
   });
 
   it("have a curve for each rank that reports", () => {
-    const ranks = [NO_CURVES, with_lines(NO_CURVES, [metrics(1, { step_ms: 5 }, { rank: 1 })], 1), with_lines(NO_CURVES, [metrics(2, { step_ms: 7 }, { rank: 2 })], 2)];
+    const line = (step: number, ...step_ms: (number | null)[]) => metrics(step, {}, { ranks: { step_ms } });
+    const ranks = [NO_CURVES, with_lines(NO_CURVES, [line(1, 4, 5)], 1), with_lines(NO_CURVES, [line(2, 4, 5, 7)], 2)];
     expect(reported_by_ranks(ranks)).toEqual(["step_ms"]);
     const found = by_rank(ranks, "step_ms");
     expect([found.step, found.time]).toEqual([[1, 2], [1, 2]]);

@@ -63,4 +63,9 @@ nlohmann::ordered_json EventLog::append(int64_t attempt, const nlohmann::ordered
   return whole;
 }
 
+void EventLog::sync() {
+  if (::fdatasync(fd_) != 0)
+    fail(ErrorCode::retry, "{}: cannot be synced: {}", path_.string(), std::strerror(errno));
+}
+
 }  // namespace saemill

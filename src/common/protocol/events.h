@@ -27,6 +27,7 @@ class EventLog {
   // Adds seq, time and attempt in front and appends the line; returns the whole event. Error{retry} where the
   // disk refuses, Error{internal} where the line is too long; seq is then unused.
   nlohmann::ordered_json append(int64_t attempt, const nlohmann::ordered_json& event);
+  void sync();  // what was appended survives a loss of power; Error{retry}
 
  private:
   std::filesystem::path path_;

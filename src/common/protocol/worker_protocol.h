@@ -11,16 +11,16 @@
 // from RUN/checkpoints/step-S. Affinity is set by the launcher before exec.
 //
 // Each rank writes JSON lines of at most 64 KiB to R, one write() each. Every line has "event" and "rank":
-//   heartbeat   {step, phase}                       at least once a second, from a thread; phase: init |
-//   train | checkpoint | export started     {step, plan{...}}                    rank 0 metrics     {step,
-//   values{name: number|null}}    rank 0: reduced over all ranks by all ranks; see metric_catalog.h
-//   checkpoint  {step, path, bytes, kept[steps]}     rank 0; kept: all that RUN/checkpoints holds now, so
-//   that what keep_last removed is known even where a report was lost. Told again by whoever resumes from it
-//   warning     {code, message}                      any rank
-//   finished    {step, finalized_early, report{...}} rank 0, after RUN/sae is written
-//   paused      {step}                               rank 0, after the checkpoint that SIGTERM asked for;
-//   then exits 130 failed      {code, reason, phase}                the rank that fails; code is its exit
-//   code
+// - heartbeat {step, phase}: at least once a second, from a thread; phase: init | train | checkpoint | export
+// - started {step, plan{...}}: rank 0
+// - metrics {step, values{name: number|null}, ranks{name: [number of each rank]}}: rank 0, of all; no
+//   ranks where there is one only; see metric_catalog.h
+// - checkpoint {step, path, bytes, kept[steps]}: rank 0; kept: all that RUN/checkpoints holds now, so that
+//   what keep_last removed is known even where a report was lost. Told again by whoever resumes from it
+// - warning {code, message}: any rank
+// - finished {step, finalized_early, report{...}}: rank 0, after RUN/sae is written
+// - paused {step}: rank 0, after the checkpoint that SIGTERM asked for; then exits 130
+// - failed {code, reason, phase}: the rank that fails; code is its exit code
 //
 // Requests are signals to rank 0, which chooses the step; every rank learns it inside that step's collective:
 //   SIGTERM  checkpoint, exit 130     SIGUSR1  checkpoint, go on     SIGUSR2  checkpoint, export, exit 0

@@ -32,6 +32,7 @@ SAEMILL_ENDPOINT(training_events);
 // training_files.cpp
 SAEMILL_ENDPOINT(list_checkpoints);
 SAEMILL_ENDPOINT(list_checkpoint_files);
+SAEMILL_ENDPOINT(erase_checkpoint);
 SAEMILL_ENDPOINT(get_checkpoint_file);
 SAEMILL_ENDPOINT(list_sae_files);
 SAEMILL_ENDPOINT(get_sae_file);

@@ -187,6 +187,9 @@ void OpenapiAnswers::ask_estimate_and_inspect() {
        {"", R"(, "gpu_ids": [0, 4])", R"(, "gpu_ids": ["cpu:0"])", R"(, "device_count": 30)"})
     expect(200, "POST", estimate, fmt::format(R"({{"config": {}{}}})", kConfig, devices));
   expect(200, "POST", estimate, fmt::format(R"({{"config": {}}})", config_of("shard.safetensors")));
+  add_measured(*database_, "measured", kConfig, R"(["GPU-00000000"])");
+  for (const char* devices : {"", R"(, "gpu_ids": [0, 1])"})
+    expect(200, "POST", estimate, fmt::format(R"({{"config": {}{}}})", kConfig, devices));
   for (const auto& [target, begin] : std::map<std::string, std::string>{
            {validate, R"({"gpu_ids": [0], "config": )"}, {estimate, R"({"config": )"}}) {
     expect(403, "POST", target, begin + config_of("/etc/passwd") + "}");
@@ -275,7 +278,7 @@ TrainingRow full_training() {
   row.asked_gpu_ids = R"(["GPU-1"])", row.device_uuids = R"(["GPU-1"])", row.gpu_ids = "[0]";
   row.time_limit_s = 60, row.finalized_from_step = 3, row.error = "it failed";
   row.started_at = 1'800'000'000'000, row.completed_at = 1'800'000'000'001;
-  row.server_id = "server";
+  row.from_checkpoint = 5, row.server_id = "server";
   return row;
 }
 
@@ -306,9 +309,20 @@ void OpenapiAnswers::ask_trainings() {
   for (const char* body : {R"({"action": "cancel"})", R"({"action": "retry", "gpu_ids": [0]})",
                            R"({"action": "cancel"})", R"({"action": "retry", "device_count": 2})"})
     expect(202, "POST", trainings + "/new-2/control", body);
-  for (const char* body : {"{}", R"({"action": "stop"})", R"({"action": "cancel", "priority": 1})"})
+  add_training(*database_, "ended", TrainingStatus::cancelled);
+  const std::string retry = R"({"action": "retry", "checkpoint": ")";
+  expect(422, "POST", trainings + "/ended/control", retry + "step-00000007\"}");
+  expect(202, "POST", trainings + "/ended/control", retry + "step-00000010\"}");
+  expect(202, "POST", trainings + "/ended/control", R"({"action": "prioritize", "priority": 0})");
+  for (const char* body :
+       {"{}", R"({"action": "stop"})", R"({"action": "prioritize"})",
+        R"({"action": "hold", "checkpoint": "step-00000010"})", R"({"action": "cancel", "priority": 1})"})
     expect(422, "POST", trainings + "/new-1/control", body);
   expect(404, "POST", trainings + "/nobody/control", R"({"action": "hold"})");
+  const std::string checkpoint = "/checkpoints/step-00000010";
+  expect(409, "DELETE", trainings + "/waiting" + checkpoint);
+  expect(204, "DELETE", trainings + "/0" + checkpoint);
+  for (const char* id : {"/0", "/nobody"}) expect(404, "DELETE", trainings + id + checkpoint);
   expect(204, "DELETE", trainings + "/new-1");
   expect(404, "DELETE", trainings + "/new-1");
   expect(409, "DELETE", full);

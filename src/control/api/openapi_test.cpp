@@ -56,7 +56,8 @@ std::string operation_id(Endpoint endpoint) {
       SAEMILL_NAMED(list_trainings),      SAEMILL_NAMED(create_trainings),
       SAEMILL_NAMED(one_training),        SAEMILL_NAMED(erase_training),
       SAEMILL_NAMED(control_training),    SAEMILL_NAMED(duplicate_training),
-      SAEMILL_NAMED(training_metrics),    SAEMILL_NAMED(training_events)};
+      SAEMILL_NAMED(training_metrics),    SAEMILL_NAMED(training_events),
+      SAEMILL_NAMED(erase_checkpoint)};
 #undef SAEMILL_NAMED
   const auto found = names.find(endpoint);
   return found != names.end() ? found->second : "an endpoint that this test does not know";

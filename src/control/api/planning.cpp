@@ -7,6 +7,7 @@
 #include "common/base/proc.h"
 #include "control/api/allowed_path.h"
 #include "control/api/endpoints.h"
+#include "control/api/past_runs.h"
 #include "control/api/problem.h"
 #include "control/select/selection.h"
 
@@ -142,6 +143,13 @@ std::vector<std::string> excluded(const Snapshot& snapshot, const Request& reque
   return uuids;
 }
 
+// The name of those that are here: a machine with more devices would have more of them.
+std::string known_name(const Snapshot& snapshot, std::vector<std::string> names) {
+  std::erase_if(names,
+                [&](const std::string& name) { return find_device(snapshot.devices, name) == nullptr; });
+  return common_name(snapshot, names);
+}
+
 }  // namespace
 
 AskedTraining asked_training(const Services& services, const Json& config) {
@@ -211,7 +219,14 @@ HttpResponse estimate_training(Services& services, const Request& request) {
   const AskedTraining asked = asked_training(services, body.at("config"));
   const auto snapshot = snapshot_of(services);
   const EstimateDevices devices = estimate_devices(*snapshot, names, services.gpu_constants);
-  return json_response(saemill::to_json(estimate_asked(asked, devices), devices, names, *snapshot));
+  const Estimate estimate = estimate_asked(asked, devices);
+  Json json = saemill::to_json(estimate, devices, names, *snapshot);
+  SpeedShape shape = speed_shape(asked.config);
+  if (asked.data) shape.d_in = asked.data->d_in;
+  shape.batch = estimate.batch_global;
+  if (const std::string name = known_name(*snapshot, names); !name.empty())
+    add_speed(json, estimate_speed(shape, name, devices.count, past_runs(services, *snapshot)));
+  return json_response(json);
 }
 
 HttpResponse inspect_activations(Services& services, const Request& request) {

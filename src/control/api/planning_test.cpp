@@ -8,6 +8,7 @@
 
 #include "control/api/endpoints.h"
 #include "control/api/problem.h"
+#include "control/api/run_folder_fixture.h"
 
 namespace saemill::api {
 namespace {
@@ -36,6 +37,8 @@ class Planning : public ::testing::Test {
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
     folder_ = fs::canonical(pattern);
     std::ofstream(folder_ / "a.npy") << "x";
+    database_ = std::make_unique<Database>("sqlite:" + (folder_ / "store.db").string());
+    measured_ = std::make_unique<MeasuredRuns>(*database_);
     for (int i = 0; i < 3; ++i) snapshot_.devices.push_back(device(i, DeviceKind::gpu, 100 * kGigabyte));
     for (int i = 3; i < 5; ++i) snapshot_.devices.push_back(device(i, DeviceKind::cpu, 4 * kGigabyte));
     Device& busy = snapshot_.devices[1];
@@ -44,6 +47,7 @@ class Planning : public ::testing::Test {
     busy.current_job = "training-7", busy.current_job_type = "training";
     services_.snapshot = [this] { return std::make_shared<const Snapshot>(snapshot_); };
     services_.activation_folders = {folder_};
+    services_.info.server_id = "server", services_.measured_runs = measured_.get();
     services_.inspect = [this](const fs::path& path, const std::string& tensor) {
       ++asked_, path_ = path, tensor_ = tensor;
       return inspect_(path);
@@ -85,6 +89,8 @@ class Planning : public ::testing::Test {
   fs::path folder_, path_;
   std::string tensor_;
   Snapshot snapshot_;
+  std::unique_ptr<Database> database_;
+  std::unique_ptr<MeasuredRuns> measured_;
   Services services_;
   int asked_ = 0, status_ = 0;
   std::function<Json(const fs::path&)> inspect_ = [](const fs::path&) {
@@ -211,6 +217,38 @@ TEST_F(Planning, UsesWhatWasMeasured) {
   EXPECT_EQ(measured["context_measured"], true);
   EXPECT_EQ(measured["devices"][0]["breakdown"]["context"], 123);
   EXPECT_NE(assumed["devices"][0]["memory_required"], measured["devices"][0]["memory_required"]);
+}
+
+TEST_F(Planning, TheSpeedIsThatOfEarlierTrainings) {
+  const auto speed = [&](const Json& ids, const Json& what = config()) {
+    const Json found = post(estimate_training, {{"config", what}, {"gpu_ids", ids}});
+    EXPECT_EQ(status_, 200) << found;
+    return found;
+  };
+  EXPECT_FALSE(speed({0}).contains("activations_per_second"));
+  RunConfig run = run_config_from_json(nlohmann::json(config()));
+  run = resolve_run_config(run, 64, 1000, 1);
+  const std::string resolved = run_config_to_json(run).dump();
+  add_measured(*database_, "one", resolved, R"(["GPU-00000000-0000"])");
+  add_measured(*database_, "gone", resolved, R"(["GPU-no-more"])");
+  add_measured(*database_, "other keys", R"({"nonsense": 1})", R"(["GPU-00000000-0000"])");
+  const double once = static_cast<double>(run.train.batch_size) / 0.1;
+  const Json found = speed({1});
+  EXPECT_NEAR(found["activations_per_second"].get<double>(), once, 1e-6);
+  EXPECT_EQ(found["efficiency"], 1);
+  EXPECT_EQ(found["based_on"], 1);
+  EXPECT_FALSE(speed({3}).contains("based_on")) << "a CPU slot is something else";
+  EXPECT_FALSE(speed({0, 1}).contains("efficiency"));
+  // 100 ms of which 20 are exchange: two of them compute for 80 each what took one 100.
+  add_measured(*database_, "two", resolved, R"(["GPU-00000000-0000", "GPU-00000001-0000"])", 20);
+  const Json both = speed({0, 1});
+  EXPECT_GT(both["efficiency"].get<double>(), 0.5);
+  EXPECT_LT(both["efficiency"].get<double>(), 1);
+  Json wide = config();
+  wide["sae"]["d_sae"] = 2048;
+  EXPECT_LT(speed({0}, wide)["activations_per_second"].get<double>(), once);
+  services_.info.server_id = "another";
+  EXPECT_FALSE(speed({0}).contains("based_on"));
 }
 
 TEST_F(Planning, DevicesThatCannotBeEstimatedAreRefused) {

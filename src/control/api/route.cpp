@@ -48,6 +48,7 @@ const std::vector<Route>& table() {
       {"GET", "/api/v1/trainings/{id}/events", {"since", "limit"}, training_events, slow},
       {"GET", "/api/v1/trainings/{id}/checkpoints", {}, list_checkpoints, slow},
       {"GET", "/api/v1/trainings/{id}/checkpoints/{name}", {}, list_checkpoint_files, slow},
+      {"DELETE", "/api/v1/trainings/{id}/checkpoints/{name}", {}, erase_checkpoint, slow},
       {"GET", "/api/v1/trainings/{id}/checkpoints/{name}/{file}", {}, get_checkpoint_file, slow},
       {"GET", "/api/v1/trainings/{id}/sae", {}, list_sae_files, slow},
       {"GET", "/api/v1/trainings/{id}/sae/{file}", {}, get_sae_file, slow},

@@ -18,6 +18,7 @@
 #include "control/monitor/monitor.h"
 #include "control/store/checkpoints.h"
 #include "control/store/idempotency.h"
+#include "control/store/measured_runs.h"
 #include "control/store/training_events.h"
 #include "control/store/training_metrics.h"
 #include "control/store/trainings.h"
@@ -52,11 +53,13 @@ struct Services {
   Checkpoints* checkpoints = nullptr;
   TrainingMetrics* training_metrics = nullptr;
   TrainingEvents* training_events = nullptr;
+  MeasuredRuns* measured_runs = nullptr;
   std::function<std::filesystem::path(const std::string& id)> run_folder;  // of a training
   // As Jobs does them, with its Refused and Error{retry}.
   std::function<std::vector<TrainingRow>(std::vector<TrainingRow> rows, bool now)> create_trainings;
   std::function<TrainingRow(const std::string& id, const ControlRequest& request)> control_training;
   std::function<void(const std::string& id)> erase_training;
+  std::function<void(const std::string& id, const std::string& name)> erase_checkpoint;
   std::function<Jobs::Look()> last_look;
   IdempotencyKeys* idempotency = nullptr;
   Auth* auth = nullptr;

@@ -10,6 +10,7 @@
 
 #include "common/base/error.h"
 #include "control/api/services.h"
+#include "control/jobs/checkpoint_requests.h"
 
 namespace saemill::api {
 
@@ -139,6 +140,7 @@ class ServicesTest : public ::testing::Test {
     checkpoints_ = std::make_unique<Checkpoints>(*database_);
     training_metrics_ = std::make_unique<TrainingMetrics>(*database_);
     training_events_ = std::make_unique<TrainingEvents>(*database_);
+    measured_runs_ = std::make_unique<MeasuredRuns>(*database_);
     keys_ = std::make_unique<IdempotencyKeys>(*database_);
     sessions_ = std::make_unique<Sessions>(*database_);
     auth_ = std::make_unique<Auth>(kToken, "server", *sessions_);
@@ -161,6 +163,7 @@ class ServicesTest : public ::testing::Test {
   std::unique_ptr<Checkpoints> checkpoints_;
   std::unique_ptr<TrainingMetrics> training_metrics_;
   std::unique_ptr<TrainingEvents> training_events_;
+  std::unique_ptr<MeasuredRuns> measured_runs_;
   std::unique_ptr<IdempotencyKeys> keys_;
   std::unique_ptr<Sessions> sessions_;
   std::unique_ptr<Auth> auth_;
@@ -181,6 +184,17 @@ class ServicesTest : public ::testing::Test {
     trainings_->insert(rows);
     return rows;
   }
+  int64_t checkpoint(const std::string& id, const std::string& name, const char* otherwise) {
+    for (const CheckpointRow& row : checkpoints_->list(id))
+      if (row.name == name) return row.step;
+    throw Refused(otherwise, "there is no checkpoint " + name);
+  }
+  void erase_checkpoint(const std::string& id, const std::string& name) {
+    const int64_t step = checkpoint(id, name, "not_found");
+    const auto why = why_it_stays(*trainings_->find(id), checkpoints_->list(id), step);
+    if (!why.empty()) throw Refused("bad_state", why);
+    checkpoints_->remove(id, step, 1);
+  }
   TrainingRow control(const std::string& id, const ControlRequest& request) {
     const auto found = trainings_->find(id);
     if (!found) throw Refused("not_found", "there is no training " + id);
@@ -188,6 +202,8 @@ class ServicesTest : public ::testing::Test {
     if (!outcome.next) throw Refused("bad_state", outcome.refusal);
     TrainingChange change;
     change.status = outcome.next, change.priority = request.priority;
+    if (request.checkpoint)
+      change.from_checkpoint.emplace(checkpoint(id, *request.checkpoint, "no_checkpoint"));
     trainings_->update(id, found->status, change);
     controlled_ = request;
     return *trainings_->find(id);
@@ -207,11 +223,15 @@ class ServicesTest : public ::testing::Test {
     services_.history = history_.get(), services_.events = events_.get();
     services_.trainings = trainings_.get(), services_.checkpoints = checkpoints_.get();
     services_.training_metrics = training_metrics_.get(), services_.training_events = training_events_.get();
+    services_.measured_runs = measured_runs_.get();
     services_.create_trainings = [this](std::vector<TrainingRow> rows, bool now) {
       return create(std::move(rows), now);
     };
     services_.control_training = [this](const std::string& id, const ControlRequest& request) {
       return control(id, request);
+    };
+    services_.erase_checkpoint = [this](const std::string& id, const std::string& name) {
+      erase_checkpoint(id, name);
     };
     services_.erase_training = [this](const std::string& id) { erase(id); };
     services_.run_folder = [this](const std::string& id) { return folder_ / "trainings" / id; };

@@ -1,4 +1,4 @@
-// Endpoint: pause, resume, finish, cancel, retry, checkpoint, hold and release.
+// Endpoint: pause, resume, finish, cancel, retry, checkpoint, hold, release and prioritize.
 #include "control/api/endpoints.h"
 #include "control/api/planning.h"
 #include "control/api/problem.h"
@@ -7,6 +7,8 @@
 
 namespace saemill::api {
 namespace {
+
+constexpr size_t kLongestCheckpoint = 100;  // bytes of a name; no longer one is there
 
 Action action_of(const Members& body) {
   std::vector<std::string> names;
@@ -18,17 +20,22 @@ Action action_of(const Members& body) {
 void refuse_idle_members(const Members& body, Action action) {
   const bool places = action == Action::resume || action == Action::retry || action == Action::finish;
   const bool orders = action == Action::resume || action == Action::retry || action == Action::hold ||
-                      action == Action::release;
+                      action == Action::release || action == Action::prioritize;
+  const bool continues = action == Action::resume || action == Action::retry;
   for (const char* name : {"gpu_ids", "device_count"})
     if (body.has(name) && !places)
       refuse_member(name,
                     fmt::format("{} takes no {}; with it: resume, retry, finish", to_string(action), name),
                     "resume, retry, finish");
   if (body.has("priority") && !orders)
-    refuse_member(
-        "priority",
-        fmt::format("{} takes no priority; with it: resume, retry, hold, release", to_string(action)),
-        "resume, retry, hold, release");
+    refuse_member("priority",
+                  fmt::format("{} takes no priority; with it: resume, retry, hold, release, prioritize",
+                              to_string(action)),
+                  "resume, retry, hold, release, prioritize");
+  if (body.has("checkpoint") && !continues)
+    refuse_member("checkpoint",
+                  fmt::format("{} takes no checkpoint; with it: resume, retry", to_string(action)),
+                  "resume, retry");
 }
 
 // How much memory its configuration, which is resolved, takes of each of these devices.
@@ -58,19 +65,34 @@ void read_devices(const Services& services, const Members& body, const TrainingR
     request.device_uuids = devices.uuids;
 }
 
+// What Jobs refuses, and a checkpoint that is not there: 422, with those that are.
+TrainingRow ask(const Services& services, const TrainingRow& row, const ControlRequest& request) {
+  try {
+    return services.control_training(row.id, request);
+  } catch (const Refused& refused) {
+    if (refused.code() != "no_checkpoint") return ask_jobs([&]() -> TrainingRow { throw refused; });
+    Json names = Json::array();
+    for (const CheckpointRow& one : services.checkpoints->list(row.id)) names.push_back(one.name);
+    throw Problem(422, "invalid_request", refused.what(),
+                  {{"/checkpoint", "does_not_exist", refused.what(), *request.checkpoint, names}});
+  }
+}
+
 }  // namespace
 
 HttpResponse control_training(Services& services, const Request& request) {
-  const Members body(request.body, {"action", "gpu_ids", "device_count", "priority"});
+  const Members body(request.body, {"action", "gpu_ids", "device_count", "priority", "checkpoint"});
   ControlRequest asked;
   asked.action = action_of(body);
   refuse_idle_members(body, asked.action);
   const TrainingRow row = training_of(services, request);
   read_devices(services, body, row, asked);
-  if (body.has("priority")) asked.priority = body.integer("priority", 0, 100);
+  if (body.has("priority") || asked.action == Action::prioritize)
+    asked.priority = body.integer("priority", 0, 100);
+  if (body.has("checkpoint")) asked.checkpoint = body.text("checkpoint").substr(0, kLongestCheckpoint);
   // Before: an error of the store afterwards would hide that it was done.
   const auto metrics = services.training_metrics->latest(row.id);
-  const TrainingRow after = ask_jobs([&] { return services.control_training(row.id, asked); });
+  const TrainingRow after = ask(services, row, asked);
   return json_response(training_json(after, metrics), 202);
 }
 

@@ -10,6 +10,7 @@ namespace saemill::api {
 namespace {
 
 constexpr const char* kAll = "trainings";
+constexpr const char* kErasedSlot = "erased";
 constexpr const char* kReaderSlot = "reader";  // its warning must not displace the training's state
 
 std::string progress_of(const std::string& training) {
@@ -116,6 +117,7 @@ void TrainingFeed::on_deleted(const TrainingRow& last) {
     {
       const std::lock_guard lock(mutex_);
       checkpoints_.erase(last.id);
+      erased_.erase(last.id);
     }
     hub_.publish(kAll, "training:deleted", training_state_json(last));
   });
@@ -138,8 +140,11 @@ void TrainingFeed::on_checkpoint(const std::string& training, const AppliedEvent
   const auto path = value_of<std::string>(event.data, "path", "");
   const auto time = value_of<std::string>(event.data, "time", "");
   Json deleted = Json::array();
+  std::optional<std::set<int64_t>> still_erased;
   {
     const std::lock_guard lock(mutex_);
+    if (const auto erased = erased_.find(training); erased != erased_.end() && erased->second.erase(step) > 0)
+      still_erased = erased->second;
     std::set<int64_t>& known = checkpoints_[training];
     // An old launcher does not tell what it kept.
     if (const auto kept = steps_of(event.data, "kept")) {
@@ -156,7 +161,26 @@ void TrainingFeed::on_checkpoint(const std::string& training, const AppliedEvent
             {"bytes", value_of<int64_t>(event.data, "bytes", 0)}};
   if (!time.empty()) data["time"] = time;
   data["deleted"] = std::move(deleted);
+  if (still_erased) tick_erased(training, *still_erased);  // before: who hears both knows that it is there
   hub_.publish_at(checkpoints_of(training), event.seq, "checkpoint:created", data);
+}
+
+void TrainingFeed::tick_erased(const std::string& training, const std::set<int64_t>& steps) {
+  hub_.tick(checkpoints_of(training), "checkpoint:deleted", {{"steps", steps}}, kErasedSlot);
+}
+
+void TrainingFeed::on_checkpoint_erased(const std::string& training, int64_t step) {
+  never_throwing([&] {
+    std::set<int64_t> erased;
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto found = checkpoints_.find(training); found != checkpoints_.end())
+        found->second.erase(step);
+      erased_[training].insert(step);
+      erased = erased_[training];
+    }
+    tick_erased(training, erased);
+  });
 }
 
 void TrainingFeed::on_rewind(const std::string& training, const AppliedEvent& event) {

@@ -14,7 +14,9 @@
 // seq of trainings/{id}/... is that of the line in events.jsonl, so it survives a restart of the server; it
 // has gaps among checkpoints. Nothing is sent under two messages of one seq, since a client that was cut off
 // between them would come back with `since` of the first and never learn the second: what a new checkpoint
-// drove out stands in its `deleted`, and checkpoint:deleted is of a rewind alone.
+// drove out stands in its `deleted`, and checkpoint:deleted is of a rewind. What somebody has deleted is no
+// line and has no seq: it is a tick, of all that were deleted since the start of the server and are not there
+// again.
 #pragma once
 
 #include <functional>
@@ -43,6 +45,7 @@ class TrainingFeed : public TrainingListener {
   void on_created(const TrainingRow& training) override;
   void on_changed(const TrainingRow& training) override;
   void on_deleted(const TrainingRow& last) override;
+  void on_checkpoint_erased(const std::string& training, int64_t step) override;
   void on_run_event(const std::string& training, const AppliedEvent& event) override;
   void on_machine_event(const MachineEvent& event) override;
 
@@ -50,11 +53,13 @@ class TrainingFeed : public TrainingListener {
   void open(const TrainingRow& training);
   void tick(const TrainingRow& training);
   void on_checkpoint(const std::string& training, const AppliedEvent& event);
+  void tick_erased(const std::string& training, const std::set<int64_t>& steps);
   void on_rewind(const std::string& training, const AppliedEvent& event);
 
   Hub& hub_;
   std::mutex mutex_;
   std::map<std::string, std::set<int64_t>> checkpoints_;  // steps, of trainings that have some
+  std::map<std::string, std::set<int64_t>> erased_;       // steps that somebody deleted
 };
 
 }  // namespace saemill::api

@@ -172,6 +172,25 @@ TEST(TrainingFeed, CheckpointsComeAndGo) {
   EXPECT_EQ(data_of(heard[4])["deleted"], Json({200}));
 }
 
+TEST(TrainingFeed, WhatSomebodyDeletedIsATick) {
+  Server server;
+  server.feed.open_all({training("a")}, kNone);
+  server.subscribe(kCheckpoints);
+  server.feed.on_run_event("a", checkpoint(1, 10));
+  server.feed.on_run_event("a", checkpoint(2, 20));
+  server.feed.on_checkpoint_erased("a", 10);
+  server.feed.on_checkpoint_erased("a", 20);
+  const auto heard = server.heard();
+  ASSERT_EQ(lines_of(heard), (Lines{"1 checkpoint:created", "2 checkpoint:created", "tick checkpoint:deleted",
+                                    "tick checkpoint:deleted"}));
+  EXPECT_EQ(data_of(heard[3])["steps"], Json({10, 20}));
+  // One that is made again is there; who comes back later hears of the other alone.
+  server.feed.on_run_event("a", checkpoint(3, 20));
+  const auto missed = server.subscribe(kCheckpoints, 2).missed;
+  ASSERT_EQ(lines_of(missed), (Lines{"3 checkpoint:created", "tick checkpoint:deleted"}));
+  EXPECT_EQ(data_of(missed[1])["steps"], Json({10}));
+}
+
 TEST(TrainingFeed, AnEndedTrainingIsForgottenButNotItsSeq) {
   Server server;
   server.feed.on_created(training("a"));

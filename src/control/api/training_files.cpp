@@ -105,6 +105,14 @@ HttpResponse list_checkpoint_files(Services& services, const Request& request) {
   return list_of(checkpoint_of(services, request));
 }
 
+HttpResponse erase_checkpoint(Services& services, const Request& request) {
+  const TrainingRow training = training_of(services, request);
+  ask_jobs([&] { services.erase_checkpoint(training.id, request.path_of("name")); });
+  HttpResponse response;
+  response.status = 204;
+  return response;
+}
+
 HttpResponse get_checkpoint_file(Services& services, const Request& request) {
   return file_of(checkpoint_of(services, request), request.path_of("file"), "this checkpoint");
 }

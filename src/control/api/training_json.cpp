@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/clock.h"
+#include "common/protocol/checkpoint_folders.h"
 #include "control/jobs/training_state.h"
 
 namespace saemill::api {
@@ -63,6 +64,7 @@ Json training_state_json(const TrainingRow& training) {
   json["restarts"] = training.restarts;
   json["attempt"] = training.attempt;
   set(json, "finalized_from_step", training.finalized_from_step);
+  if (training.from_checkpoint) json["from_checkpoint"] = checkpoint_name(*training.from_checkpoint);
   json["created_at"] = time_of(training.created_at);
   set_time(json, "started_at", training.started_at);
   set_time(json, "completed_at", training.completed_at);

@@ -13,7 +13,7 @@ TEST(TrainingJson, ABareOneTellsWhatIsAlwaysThere) {
     "id": "a", "name": "n", "status": "queued", "gpu_ids": [], "device_uuids": [], "device_count": 1,
     "distributed": false, "world_size": 0, "current_step": 0, "total_steps": 0, "progress": 0.0,
     "priority": 50, "held": false, "after": [], "max_restarts": 0, "restarts": 0, "attempt": 0,
-    "created_at": "1970-01-01T00:00:00.000Z", "actions": ["cancel", "hold", "release"],
+    "created_at": "1970-01-01T00:00:00.000Z", "actions": ["cancel", "hold", "release", "prioritize"],
     "metrics": {}, "config": {}})"));
 }
 

@@ -130,7 +130,7 @@ class TrainingSeries : public TrainingQueries {
       one.metrics = {{"loss", static_cast<double>(10 - step)}, {"l0", std::nullopt}};
     }
     RunEvent& ranked = add("metrics");
-    ranked.step = 1, ranked.rank = 2, ranked.metrics = {{"loss", 77.0}};
+    ranked.step = 1, ranked.metrics = {{"loss", 77.0, 2}};
     add("finished");
     RunPosition after{.offset = 100, .seq = static_cast<int64_t>(events.size())};
     ASSERT_TRUE(RunEvents(*database_).apply("a", {}, after, events));

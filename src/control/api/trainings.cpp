@@ -79,7 +79,10 @@ HttpResponse list_trainings(Services& services, const Request& request) {
   query.limit = request.integer("limit", 50, 1, Trainings::kMostPerPage);
   const TrainingPage found = services.trainings->list(query);
   Json data = Json::array();
-  for (const TrainingRow& row : found.trainings) data.push_back(full_json(services, row));
+  std::vector<std::string> ids;
+  for (const TrainingRow& row : found.trainings) ids.push_back(row.id);
+  auto metrics = services.training_metrics->latest(ids);
+  for (const TrainingRow& row : found.trainings) data.push_back(training_json(row, metrics[row.id]));
   return page_response(std::move(data), query.page, query.limit, found.total);
 }
 

@@ -62,18 +62,29 @@ int64_t time_of(const Json& object) {
   return seconds ? static_cast<int64_t>(std::llround(*seconds * 1e3)) : 0;
 }
 
+void add_metric(RunEvent& event, const std::string& name, const Json& value, int64_t rank) {
+  if (value.is_null()) event.metrics.push_back({name, std::nullopt, rank});
+  if (!value.is_number()) return;
+  const auto number = value.get<double>();
+  const bool finite = std::isfinite(number);
+  event.metrics.push_back({name, finite ? std::optional<double>(number) : std::optional<double>(), rank});
+}
+
+// {"values": {name: value}, "ranks": {name: [a value of each rank]}}
 bool read_values(const Json& object, RunEvent& event) {
   const auto values = object.find("values");
   if (values == object.end() || !values->is_object()) return false;
   for (const auto& [name, value] : values->items()) {
     if (name.size() > kLongestMetricName) return false;
-    if (value.is_number()) {
-      const auto number = value.get<double>();
-      const bool finite = std::isfinite(number);
-      event.metrics.push_back({name, finite ? std::optional<double>(number) : std::optional<double>()});
-    } else if (value.is_null()) {
-      event.metrics.push_back({name, std::nullopt});
-    }
+    add_metric(event, name, value, kAllRanks);
+  }
+  const auto ranks = object.find("ranks");
+  if (ranks == object.end() || !ranks->is_object()) return true;
+  for (const auto& [name, of_each] : ranks->items()) {
+    if (name.size() > kLongestMetricName) return false;
+    if (!of_each.is_array()) continue;
+    for (size_t rank = 0; rank < of_each.size(); ++rank)
+      add_metric(event, name, of_each[rank], static_cast<int64_t>(rank));
   }
   return true;
 }
@@ -97,9 +108,10 @@ std::optional<EventLine> parse_event_line(std::string_view text) {
   if (*kind == "started") event.total_steps = count_of(line.data, "total_steps");
   const bool placed = *kind == "metrics" || *kind == "checkpoint" || *kind == "rewind";
   if (placed && !event.step) return std::nullopt;
-  if (*kind == "metrics") {
-    event.rank = count_of(line.data, "rank").value_or(kAllRanks);
-    if (!read_values(line.data, event)) return std::nullopt;
+  if (*kind == "metrics" && !read_values(line.data, event)) return std::nullopt;
+  if (*kind == "rewind") {
+    const auto chosen = line.data.find("chosen");
+    event.chosen = chosen != line.data.end() && *chosen == true;
   }
   if (*kind == "checkpoint") {
     const std::string* path = text_of(line.data, "path");

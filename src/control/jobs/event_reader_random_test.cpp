@@ -59,7 +59,7 @@ class RandomFile {
       if (dice_.one_in(9)) values[name] = nullptr;
     }
     Json event{{"event", "metrics"}, {"step", step_}, {"values", values}};
-    if (dice_.one_in(4)) event["rank"] = dice_.up_to(2);
+    if (dice_.one_in(4)) event["ranks"] = {{"step_ms", {1.5, dice_.up_to(9), nullptr}}, {"loss", {7}}};
     add(event);
     if (!dice_.one_in(5)) step_ += dice_.up_to(10);
   }

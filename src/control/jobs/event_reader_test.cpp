@@ -255,12 +255,12 @@ TEST_P(EventReaderTest, StrangeButWellFormedEvents) {
         "\n");
   write(R"({"seq":2,"event":"metrics","step":1,"values":{"a\u0000":1,"a?":2,"b":"c","d":true,"e":7}})"
         "\n");
-  write(R"({"seq":3,"event":"metrics","rank":4,"step":1,"values":{"a?":3}})"
+  write(R"({"seq":3,"event":"metrics","step":1,"values":{},"ranks":{"a?":["x",3],"f":4,"g":{}}})"
         "\n");
   read_all();
   const RunRows rows = stored();
   EXPECT_EQ(rows.metrics.size(), 3U);
-  EXPECT_TRUE(rows.metrics.contains({"a?", 4, 1}));
+  EXPECT_TRUE(rows.metrics.contains({"a?", 1, 1}));
   EXPECT_EQ(std::get<2>(rows.events.at(1)), "a?b");
   EXPECT_EQ(rows.attempt, 0);
 }

@@ -13,6 +13,7 @@
 #include "common/base/error.h"
 #include "common/base/file.h"
 #include "common/base/proc.h"
+#include "common/protocol/checkpoint_folders.h"
 #include "control/launch/devices.h"
 
 namespace saemill {
@@ -96,6 +97,10 @@ ProcessId launch_job(const JobLaunch& launch, const Snapshot& snapshot,
                      "none",
                      "--worker",
                      launch.worker.string()};
+  if (launch.training.from_checkpoint) {
+    options.command.push_back("--from-checkpoint");
+    options.command.push_back(checkpoint_name(*launch.training.from_checkpoint));
+  }
   const bool finishing = launch.training.status == TrainingStatus::finalizing;
   if (finishing && has_checkpoint(launch.run)) options.command.push_back("--finish");
   options.environment = {mark_of(launch.training.id)};

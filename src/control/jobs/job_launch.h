@@ -23,9 +23,9 @@ void prepare_run(const std::filesystem::path& run, const TrainingRow& training);
 
 bool has_checkpoint(const std::filesystem::path& run);
 
-// Starts `saemill train` in RUN, which resumes what is there, or only exports it where the training is
-// finalizing. Without a checkpoint it must train until it is told to finish. `record` as for
-// start_detached().
+// Starts `saemill train` in RUN, which resumes what is there (from the checkpoint that was chosen), or only
+// exports it where the training is finalizing. Without a checkpoint it must train until it is told to finish.
+// `record` as for start_detached().
 ProcessId launch_job(const JobLaunch& launch, const Snapshot& snapshot,
                      const std::function<void(const ProcessId&)>& record);
 

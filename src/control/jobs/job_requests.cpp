@@ -69,6 +69,8 @@ const char* words_of(Action action) {
       return "held";
     case Action::release:
       return "released";
+    case Action::prioritize:
+      return "its priority was changed";
   }
   return "";
 }
@@ -149,6 +151,10 @@ std::vector<TrainingRow> Jobs::create(std::vector<TrainingRow> rows, bool now) {
 }
 
 TrainingRow Jobs::control(const std::string& id, const ControlRequest& request) {
+  if (request.action == Action::prioritize && !request.priority)
+    fail(ErrorCode::usage, "prioritize without a priority; accepted: 0 to 100");
+  std::unique_lock lock(impl_->pass, std::defer_lock);
+  if (request.checkpoint) lock.lock();  // so that it is not deleted meanwhile
   for (;;) {
     const TrainingRow row = need(impl_->board.store(), id);
     const ActionOutcome outcome = apply(row.status, request.action);
@@ -160,13 +166,22 @@ TrainingRow Jobs::control(const std::string& id, const ControlRequest& request) 
     if (request.action == Action::finish && row.status == Status::paused && !has_checkpoint(run_folder(id)))
       throw Refused("bad_state",
                     "the training was paused before it had a checkpoint: there is nothing to finish");
-    const auto changed =
-        impl_->board.change(id, row.status, *outcome.next,
-                            {to_string(request.action), words_of(request.action)}, change_of(row, request));
+    TrainingChange change = change_of(row, request);
+    if (request.checkpoint) change.from_checkpoint.emplace(impl_->step_of(row, *request.checkpoint));
+    const auto changed = impl_->accept(row, request.action, *outcome.next, std::move(change));
     if (!changed) continue;  // it moved on meanwhile
     impl_->wake();
     return *changed;
   }
+}
+
+// A new priority is no change of status: why it waits, or was paused, stays told.
+std::optional<TrainingRow> Jobs::Impl::accept(const TrainingRow& row, Action action, TrainingState to,
+                                              TrainingChange change) {
+  if (action != Action::prioritize)
+    return board.change(row.id, row.status, to, {to_string(action), words_of(action)}, std::move(change));
+  if (!board.note(row.id, row.status, change)) return std::nullopt;
+  return board.store().find(row.id);
 }
 
 void Jobs::erase(const std::string& id) {

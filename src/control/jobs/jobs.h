@@ -47,7 +47,8 @@ struct ControlRequest {
   Action action = Action::pause;
   std::vector<std::string> device_uuids = {};  // resume, retry, finish of a paused one
   std::optional<int64_t> device_count = {};    // the same
-  std::optional<int64_t> priority = {};        // resume, retry, hold, release
+  std::optional<int64_t> priority = {};        // resume, retry, hold, release; prioritize needs it
+  std::optional<std::string> checkpoint = {};  // resume, retry: go on from this one, not from the newest
 };
 
 // Thread-safe. Error{retry} where the store does not answer.
@@ -71,6 +72,9 @@ class Jobs {
 
   // The row as it is after the request was accepted, which may be before it has come true.
   TrainingRow control(const std::string& id, const ControlRequest& request);
+
+  // With its files. Refused not_found; bad_state while the training may write some, or needs this one.
+  void erase_checkpoint(const std::string& id, const std::string& name);
 
   // With its folder. One that holds devices, or whose processes have not ended yet, is Refused.
   void erase(const std::string& id);

@@ -19,8 +19,8 @@
 namespace saemill::testing_tools {
 
 // finish: two steps and an SAE. wait: until a signal. leave: as wait, and a process in another session.
-// flaky: dies at its first start, then finish. refuse: exits 65 without a word in its folder. lost: says 75.
-// silent: no sign of life, and deaf to signals.
+// saves: as wait, after checkpoints of steps 1 and 2. flaky: dies at its first start, then finish. refuse:
+// exits 65 without a word in its folder. lost: says 75. silent: no sign of life, and deaf to signals.
 inline constexpr const char* kLauncher = R"sh(#!/bin/sh
 run=$4
 say() { n=$(($(wc -l < "$run/events.jsonl") + 1)); printf '{"seq":%d,"time":"2026-01-01T00:00:00Z","attempt":1,%s}\n' $n "$1" >> "$run/events.jsonl"; }
@@ -37,12 +37,19 @@ echo "$@" >> "$run/started"
 kind=$(sed -n 's/.*"name": "\([a-z]*\)".*/\1/p' "$run/config.json" | head -1)
 [ $kind = silent ] && { trap '' TERM INT USR2; while :; do sleep 0.05; done; }
 [ $kind = refuse ] && { echo "the shard is truncated"; exit 65; }
+chosen=$(echo "$@" | sed -n 's/.*--from-checkpoint step-0*\([0-9]*\).*/\1/p')
+[ -n "$chosen" ] && say '"event":"rewind","chosen":true,"step":'$chosen
 say '"event":"started","step":0,"total_steps":2'
 say '"event":"metrics","step":1,"values":{"fvu":0.5,"step_ms":60000}'
+save() {
+  mkdir -p "$run/checkpoints/step-0000000$1"; echo '{}' > "$run/checkpoints/step-0000000$1/manifest.json"
+  say '"event":"checkpoint","path":"step-0000000'$1'","bytes":3,"step":'$1
+}
+[ $kind = saves ] && [ $(wc -l < "$run/started") = 1 ] && save 1 && save 2
 [ $kind = lost ] && end 75 "rank 1 has gone"
 [ $kind = flaky ] && [ $(wc -l < "$run/started") = 1 ] && kill -9 $$
 [ $kind = leave ] && setsid sleep 300 &
-[ $kind = wait ] || [ $kind = leave ] && while :; do touch "$run/status.json"; sleep 0.02; done
+[ $kind = wait ] || [ $kind = saves ] || [ $kind = leave ] && while :; do touch "$run/status.json"; sleep 0.02; done
 say '"event":"metrics","step":2,"values":{"fvu":0.25}'
 finish 2
 )sh";
@@ -52,6 +59,9 @@ class Told : public TrainingListener {
   void on_created(const TrainingRow& row) override { add(row.id, "created"); }
   void on_changed(const TrainingRow& row) override { add(row.id, to_string(row.status)); }
   void on_deleted(const TrainingRow& row) override { add(row.id, "deleted"); }
+  void on_checkpoint_erased(const std::string& id, int64_t step) override {
+    add(id, "erased " + std::to_string(step));
+  }
   void on_run_event(const std::string& id, const AppliedEvent& event) override {
     const std::lock_guard lock(mutex_);
     seqs_[id].push_back(event.seq);

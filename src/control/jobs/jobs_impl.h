@@ -31,6 +31,10 @@ struct Jobs::Impl {
   void loop();
   void delete_old_ones();
   void erase(const TrainingRow& row);  // under `pass`
+  // Of a checkpoint that is there. Refused no_checkpoint.
+  int64_t step_of(const TrainingRow& row, const std::string& checkpoint);
+  std::optional<TrainingRow> accept(const TrainingRow& row, Action action, TrainingState to,
+                                    TrainingChange change);
 
   const JobsOptions options;
   Leases& leases;

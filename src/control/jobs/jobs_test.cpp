@@ -176,7 +176,9 @@ TEST_F(JobsTest, WhoWaitsIsToldWhenItIsExpectedToStart) {
   ASSERT_TRUE(reaches(paused, Status::running));
   jobs_->control(paused, {.action = Action::pause});
   ASSERT_TRUE(reaches(paused, Status::paused));
-  trainings_->set_progress(paused, 1, 2);  // one step is left, and the last took a minute
+  TrainingChange change;
+  change.current_step = 1;  // one step is left, and the last took a minute
+  ASSERT_TRUE(trainings_->update(paused, Status::paused, change));
   jobs_->control(paused, {.action = Action::resume, .device_uuids = {slot(0)}});
   const std::string last = submit(asked_on("finish", 0));
   ASSERT_TRUE(eventually([&] { return row(last).expected_start.has_value(); }));
@@ -342,6 +344,7 @@ TEST_F(JobsTest, CheckpointsOfTheCompletedAreDeletedWhereAsked) {
   ASSERT_EQ(checkpoints.list("done").size(), 1u);
   serve();
   EXPECT_TRUE(eventually([&] { return checkpoints.list("done").empty(); }));
+  EXPECT_TRUE(eventually([&] { return told_.of("done") == Words{"erased 2"}; }));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "trainings/done/checkpoints"));
   EXPECT_TRUE(std::filesystem::exists(folder_ / "trainings/done/sae"));
   EXPECT_TRUE(std::filesystem::exists(folder_ / "trainings/paused/checkpoints/step-00000002"));
@@ -359,7 +362,8 @@ TEST_F(JobsTest, ManyRequestsAtOnce) {
       for (int i = thread; !done; ++i) {
         const Action action = static_cast<Action>(i % kActions);
         try {
-          jobs_->control(ids[static_cast<size_t>(i / kActions) % ids.size()], {.action = action});
+          jobs_->control(ids[static_cast<size_t>(i / kActions) % ids.size()],
+                         {.action = action, .priority = 50});
         } catch (const Refused&) {
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(20));

@@ -9,13 +9,13 @@ namespace {
 
 constexpr int64_t kDayMs = int64_t{86400} * 1000;
 
-void delete_checkpoints(const std::filesystem::path& run, const TrainingRow& training,
+void delete_checkpoints(const std::filesystem::path& run, const TrainingRow& training, TrainingBoard& board,
                         Checkpoints& checkpoints, int64_t now) {
   std::error_code error;
   std::filesystem::remove_all(run / "checkpoints", error);
   if (error) return log_line(LogLevel::warning, fmt::format("{}: {}", run.string(), error.message()));
   for (const CheckpointRow& row : checkpoints.list(training.id))
-    checkpoints.remove(training.id, row.step, now);
+    if (checkpoints.remove(training.id, row.step, now)) board.tell_erased(training.id, row.step);
 }
 
 }  // namespace
@@ -26,7 +26,7 @@ void delete_old(const RetentionOptions& options, TrainingBoard& board, Checkpoin
     for (const auto& row :
          board.store().ended_before(options.server_id, now - options.keep_checkpoints_days * kDayMs))
       if (row.status == TrainingStatus::completed)
-        delete_checkpoints(options.runs / row.id, row, checkpoints, now);
+        delete_checkpoints(options.runs / row.id, row, board, checkpoints, now);
   }
   if (options.keep_trainings_days > 0) {
     for (const auto& row :

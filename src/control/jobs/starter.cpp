@@ -71,14 +71,15 @@ RunningJob Starter::running(const TrainingRow& training) const {
 
 // As fast as it went before it was paused or lost its devices.
 std::optional<double> Starter::seconds_left(const TrainingRow& training) {
-  if (training.attempt == 0 || training.total_steps <= training.current_step) return std::nullopt;
+  const int64_t begin = training.from_checkpoint.value_or(training.current_step);
+  if (training.attempt == 0 || training.total_steps <= begin) return std::nullopt;
   const auto [known, fresh] = step_ms_.try_emplace(training.id);
   if (fresh) {
     for (const LatestMetric& metric : metrics_.latest(training.id))
       if (metric.name == "step_ms") known->second = metric.value;
   }
   if (!known->second) return std::nullopt;
-  return *known->second / 1e3 * static_cast<double>(training.total_steps - training.current_step);
+  return *known->second / 1e3 * static_cast<double>(training.total_steps - begin);
 }
 
 void Starter::add_waiting(ScheduleInput& input, const TrainingRow& training, const Snapshot& snapshot) {

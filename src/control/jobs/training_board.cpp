@@ -75,6 +75,11 @@ bool TrainingBoard::erase(const TrainingRow& training) {
   return true;
 }
 
+void TrainingBoard::tell_erased(const std::string& training, int64_t checkpoint_step) {
+  const std::lock_guard lock(telling_);
+  listener_.on_checkpoint_erased(training, checkpoint_step);
+}
+
 void TrainingBoard::tell(const std::string& training, const AppliedEvent& event) {
   const std::lock_guard lock(telling_);
   listener_.on_run_event(training, event);

@@ -33,6 +33,7 @@ class TrainingBoard {
   bool note(const std::string& id, TrainingStatus status, const TrainingChange& change);
 
   bool erase(const TrainingRow& training);
+  void tell_erased(const std::string& training, int64_t checkpoint_step);
   void tell(const std::string& training, const AppliedEvent& event);
   // Beside what the status says: a run whose events cannot be read.
   void warn(const std::string& training, const std::string& code, const std::string& message);

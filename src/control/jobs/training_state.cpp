@@ -20,6 +20,7 @@ constexpr Transition kTransitions[] = {
     {queued, Action::cancel, cancelled},
     {queued, Action::hold, queued},
     {queued, Action::release, queued},
+    {queued, Action::prioritize, queued},
     {queued, Cause::devices_taken, starting},
 
     {starting, Action::pause, pausing},
@@ -46,6 +47,7 @@ constexpr Transition kTransitions[] = {
     {pausing, Cause::lost_device, paused},
 
     {paused, Action::resume, queued},
+    {paused, Action::prioritize, paused},
     {paused, Action::finish, finalizing},
     {paused, Action::cancel, cancelled},
 
@@ -59,8 +61,8 @@ constexpr Transition kTransitions[] = {
     {cancelled, Action::retry, queued},
 };
 
-constexpr std::array<const char*, kActions> kActionNames = {"pause", "resume",     "finish", "cancel",
-                                                            "retry", "checkpoint", "hold",   "release"};
+constexpr std::array<const char*, kActions> kActionNames = {
+    "pause", "resume", "finish", "cancel", "retry", "checkpoint", "hold", "release", "prioritize"};
 constexpr std::array<const char*, kCauses> kCauseNames = {"devices_taken", "first_event", "saved",
                                                           "exported",      "ended_well",  "ended_badly",
                                                           "lost_device",   "no_devices",  "could_not_start"};

@@ -12,6 +12,7 @@
 //   still lead to the SAE. Cancelled holds no devices by its state; the leases nevertheless end only with the
 //   proof that the processes have.
 // - hold and release: only while queued, and neither is an error twice. checkpoint: only while running.
+// - prioritize: while queued or paused, where a place in the queue means something.
 // - a device lost while finalizing: it is finalized again, on other devices if need be.
 // - a training that restarts and finds no free devices is queued again (no_devices).
 // - the last step reached (ended_well) leads through finalizing, also for who is pausing: a training that is
@@ -29,8 +30,8 @@ namespace saemill {
 
 using TrainingState = TrainingStatus;  // with its to_string, is_final and holds_devices
 
-enum class Action { pause, resume, finish, cancel, retry, checkpoint, hold, release };
-inline constexpr int kActions = 8;
+enum class Action { pause, resume, finish, cancel, retry, checkpoint, hold, release, prioritize };
+inline constexpr int kActions = 9;
 
 const char* to_string(Action action);
 std::optional<Action> action_of(const std::string& word);
@@ -56,7 +57,7 @@ const char* to_string(Cause cause);
 std::optional<TrainingState> next_state(TrainingState from, Cause cause);
 
 struct ActionOutcome {
-  std::optional<TrainingState> next;  // the same state for checkpoint, hold and release
+  std::optional<TrainingState> next;  // the same state for checkpoint, hold, release and prioritize
   std::string refusal;  // for 409 bad_state: the state and what it accepts; empty where next is there
 };
 ActionOutcome apply(TrainingState from, Action action);

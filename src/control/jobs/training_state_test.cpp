@@ -16,6 +16,7 @@ constexpr TrainingState kStates[] = {queued,     starting,  running, pausing,  p
 // CONTRACTS section 5 and the decisions of the header, pair by pair; a pair that is not here is refused.
 const std::map<std::pair<TrainingState, Action>, TrainingState> kAccepted = {
     {{queued, Action::hold}, queued},        {{queued, Action::release}, queued},
+    {{queued, Action::prioritize}, queued},  {{paused, Action::prioritize}, paused},
     {{starting, Action::pause}, pausing},    {{running, Action::pause}, pausing},
     {{running, Action::finish}, finalizing}, {{running, Action::checkpoint}, running},
     {{paused, Action::resume}, queued},      {{paused, Action::finish}, finalizing},
@@ -96,10 +97,10 @@ TEST(TrainingState, Words) {
   EXPECT_FALSE(action_of("stop"));
   EXPECT_EQ(apply(completed, Action::retry).refusal,
             "the training is completed, which does not accept retry; accepted: nothing");
-  EXPECT_EQ(
-      apply(queued, Action::pause).refusal,
-      "the training is queued, which does not accept pause; accepted: cancel, hold, release; hold keeps "
-      "it waiting");
+  EXPECT_EQ(apply(queued, Action::pause).refusal,
+            "the training is queued, which does not accept pause; accepted: cancel, hold, release, "
+            "prioritize; hold "
+            "keeps it waiting");
 }
 
 }  // namespace

@@ -147,6 +147,7 @@ void Attempt::on_report(Rank& rank, const Json& report) {
     if (rank.index == 0) last_word_ = report;
     return;
   }
+  if (event == "metrics" && rank.index != 0) return;  // rank 0 tells those of each
   // Told again after a resume, for a launcher that was gone when the checkpoint was written.
   if (event == "checkpoint" && report["step"] == journal_.last_checkpoint()) return;
   Json told = report;

@@ -14,6 +14,7 @@
 #include "control/launch/devices.h"
 #include "control/launch/journal.h"
 #include "control/launch/orphans.h"
+#include "control/launch/resume.h"
 #include "control/launch/run_folder.h"
 #include "control/launch/signals.h"
 #include "control/launch/worker_client.h"
@@ -87,15 +88,31 @@ struct Prepared {
   RunFolder run;
   AttemptOptions attempt;
   RunConfig config;
+  std::optional<int64_t> chosen;  // step of the checkpoint to go back to
   bool finished = false;
 };
 
-Prepared prepare(const JobOptions& options, SignalRequests& signals) {
+void check_options(const JobOptions& options) {
   if (options.resume && options.out.empty())
     fail(ErrorCode::usage, "--resume: needs --out RUN, the run to continue");
   if (options.finish && !options.resume)
     fail(ErrorCode::usage, "--finish: needs --resume and --out RUN, the run to finish");
+  if (!options.from_checkpoint.empty() && !options.resume)
+    fail(ErrorCode::usage, "--from-checkpoint {}: needs --resume and --out RUN, the run that it is of",
+         options.from_checkpoint);
   if (options.config.empty() && !options.resume) fail(ErrorCode::usage, "train: needs CONFIG.toml");
+}
+
+std::optional<int64_t> chosen_of(const JobOptions& options, const RunFolder& run, bool finished) {
+  if (options.from_checkpoint.empty()) return std::nullopt;
+  if (finished)
+    fail(ErrorCode::usage, "--from-checkpoint {}: {} is finished, and nothing goes on from it",
+         options.from_checkpoint, run.path().string());
+  return step_of_choice(run, options.from_checkpoint);
+}
+
+Prepared prepare(const JobOptions& options, SignalRequests& signals) {
+  check_options(options);
   AttemptOptions attempt;
   attempt.devices = options.devices;
   ensure(!attempt.devices.empty(), "a job without devices");
@@ -107,6 +124,7 @@ Prepared prepare(const JobOptions& options, SignalRequests& signals) {
   std::optional<RunFolder> run;
   if (!options.out.empty()) run = RunFolder::open(options.out, options.resume);
   const bool finished = run && options.resume && run->finished();
+  const auto chosen = run ? chosen_of(options, *run, finished) : std::nullopt;
   const SignOfLife alive = [&] {
     if (run && !finished) write_asking(*run, "inspect", 0);
   };
@@ -114,7 +132,7 @@ Prepared prepare(const JobOptions& options, SignalRequests& signals) {
   std::error_code error;
   if (finished && !fs::exists(config.activations.path, error)) {
     // Nothing is left to train, so its activations may be gone; without them nothing can be compared.
-    return {std::move(*run), attempt, config, finished};
+    return {std::move(*run), attempt, config, chosen, finished};
   }
   const auto data =
       inspect_activations(attempt.worker, config.activations.path, config.activations.tensor, signals, alive);
@@ -123,50 +141,25 @@ Prepared prepare(const JobOptions& options, SignalRequests& signals) {
   if (options.resume) refuse_changed_config(*run, config, data, device_count);
   if (!run) run = RunFolder::create_numbered("runs", config.name);
   if (!finished) run->begin(run_config_to_json(config));
-  return {std::move(*run), attempt, config, finished};
-}
-
-// Announces where an attempt begins: what is wrong with checkpoints, and which events it replaces.
-void announce_start(Journal& journal, const ResumePoint& point) {
-  for (const auto& warning : point.warnings) {
-    journal.observer().on_message("warning: " + warning);
-    journal.write({{"event", "warning"}, {"code", "checkpoint"}, {"message", warning}});
-  }
-  const int64_t step = point.step.value_or(0);
-  if (journal.last_step() > step) journal.write({{"event", "rewind"}, {"step", step}});
-}
-
-// Ranks may have got further than what was written down of them before the launcher was killed. A checkpoint
-// beyond that is passed over: what lies between is trained again, so that its events are there. Where there
-// is no other (somebody has deleted events.jsonl), it serves.
-ResumePoint find_resume_point(const Prepared& prepared, const Journal& journal, SignalRequests& signals) {
-  const auto newest = [&](int64_t at_most) {
-    return newest_checkpoint(prepared.attempt.worker, prepared.run.path(), at_most, signals, [&] {
-      write_asking(prepared.run, "resume", std::max<int64_t>(0, journal.last_step()));
-    });
-  };
-  ResumePoint recorded = newest(std::max<int64_t>(0, journal.last_step()));
-  if (recorded.step) return recorded;
-  ResumePoint point = newest(INT64_MAX);
-  if (point.step)
-    point.warnings.push_back(fmt::format(
-        "Events of the steps up to {} are missing: the run goes on from a checkpoint that is newer "
-        "than its events.",
-        *point.step));
-  return point;
+  return {std::move(*run), attempt, config, chosen, finished};
 }
 
 AttemptResult run_attempts(const JobOptions& options, Prepared& prepared, Journal& journal,
                            SignalRequests& signals) {
-  const auto newest = [&] { return find_resume_point(prepared, journal, signals); };
+  const SignOfLife alive = [&] {
+    write_asking(prepared.run, "resume", std::max<int64_t>(0, journal.last_step()));
+  };
+  const auto resume_point = [&](std::optional<int64_t> chosen) {
+    return find_resume_point(prepared.attempt.worker, prepared.run, journal, chosen, signals, alive);
+  };
   ResumePoint point;
-  if (options.resume) point = newest();
+  if (options.resume) point = resume_point(prepared.chosen);
   for (int restarts = 0;; ++restarts) {
     journal.set_attempt(journal.attempt() + 1);
     if (options.finish && !point.step)
       fail(ErrorCode::bad_data, "{}: holds no whole checkpoint that --finish could export",
            prepared.run.path().string());
-    announce_start(journal, point);
+    announce_start(prepared.run, journal, point);
     prepared.attempt.resume_step = point.step;
     AttemptResult result = Attempt(prepared.attempt, prepared.run, journal, signals).run();
     if (const int left = Orphans::end_all(); left > 0)
@@ -182,7 +175,7 @@ AttemptResult run_attempts(const JobOptions& options, Prepared& prepared, Journa
                    {"code", "restart"},
                    {"message", result.message},
                    {"rank", result.cause ? result.cause->rank : 0}});
-    point = newest();
+    point = resume_point(std::nullopt);
   }
 }
 

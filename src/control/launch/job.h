@@ -18,9 +18,10 @@ struct JobOptions {
   std::vector<JobDevice> devices;  // one rank each
   std::filesystem::path out;       // empty: runs/NAME, numbered
   bool resume = false;
-  bool finish = false;   // with `resume`: export the newest checkpoint, without a further step
-  std::string worker;    // empty: beside this program
-  double deadline = 60;  // seconds
+  std::string from_checkpoint;  // with `resume`: not its newest one but this; later ones are deleted
+  bool finish = false;          // with `resume`: export the checkpoint, without a further step
+  std::string worker;           // empty: beside this program
+  double deadline = 60;         // seconds
   int max_restarts = 0;
 };
 

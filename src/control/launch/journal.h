@@ -17,10 +17,13 @@ class Journal {
   // Adds seq, time and attempt. Must have "event". An event that does not fit into a line becomes a warning.
   void write(const nlohmann::ordered_json& event);
 
+  void sync() { log_.sync(); }  // what was written survives a loss of power
+
   void set_attempt(int64_t attempt) { attempt_ = attempt; }
   int64_t attempt() const { return attempt_; }
   int64_t last_step() const { return history_.last_step; }
   int64_t last_checkpoint() const { return history_.last_checkpoint; }
+  int64_t chosen_step() const { return history_.chosen_step; }
   JobObserver& observer() { return observer_; }
 
  private:

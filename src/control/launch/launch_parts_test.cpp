@@ -67,9 +67,13 @@ TEST(Report, OnlyWhatTheProtocolNamesIsTaken) {
   EXPECT_FALSE(parse_report(R"({"event":"heartbeat","rank":1,"step":3,"phase":"train"})").is_discarded());
   EXPECT_FALSE(
       parse_report(R"({"event":"metrics","rank":0,"step":3,"values":{"a":1,"b":null}})").is_discarded());
+  EXPECT_FALSE(parse_report(R"({"event":"metrics","rank":0,"step":3,"values":{},"ranks":{"a":[1,null]}})")
+                   .is_discarded());
   for (const char* line : {"", "7", "[]", "{", R"({"event":"heartbeat"})", R"({"event":"other","rank":0})",
                            R"({"event":"heartbeat","rank":"0","step":3,"phase":"train"})",
                            R"({"event":"metrics","rank":0,"step":3,"values":{"a":"1"}})",
+                           R"({"event":"metrics","rank":0,"step":3,"values":{},"ranks":{"a":1}})",
+                           R"({"event":"metrics","rank":0,"step":3,"values":{},"ranks":{"a":["1"]}})",
                            R"({"event":"metrics","rank":0,"step":-3,"values":{}})",
                            R"({"event":"finished","rank":0,"step":3})"}) {
     EXPECT_TRUE(parse_report(line).is_discarded()) << line;
@@ -146,11 +150,31 @@ TEST_F(RunFolderTest, HistoryAndTheEndOfARun) {
                                    << "\n{\"seq\":4,\"at";
   EXPECT_EQ(run.history().last_attempt, 2);
   EXPECT_EQ(run.history().last_step, 25);
+  EXPECT_EQ(run.history().chosen_step, -1);
   run.write_exit({{"code", 0}});
   EXPECT_FALSE(run.finished());
   fs::create_directories(run.path() / "sae");
   std::ofstream(run.path() / "sae" / "cfg.json") << "{}";
   EXPECT_TRUE(run.finished());
+}
+
+TEST(EventHistory, AChoiceHoldsUntilTheRunIsBeyondIt) {
+  EventHistory history;
+  const auto add = [&](const char* event, int64_t step) {
+    nlohmann::ordered_json line{{"event", event}, {"step", step}};
+    if (std::string_view(event) == "rewind") line["chosen"] = true;
+    history.add(line);
+    return history.chosen_step;
+  };
+  EXPECT_EQ(add("metrics", 300), -1);
+  EXPECT_EQ(add("rewind", 100), 100);
+  EXPECT_EQ(history.last_step, 100);
+  EXPECT_EQ(add("started", 100), 100);
+  EXPECT_EQ(add("checkpoint", 100), 100);
+  EXPECT_EQ(add("metrics", 105), -1);
+  EXPECT_EQ(add("rewind", 100), 100);
+  history.add({{"event", "rewind"}, {"step", 50}});
+  EXPECT_EQ(history.chosen_step, -1) << "an ordinary one";
 }
 
 TEST_F(RunFolderTest, TheTimeOfTheStatusIsASignOfLifeWithoutRoomToo) {

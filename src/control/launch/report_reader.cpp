@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -22,13 +23,19 @@ bool has_string(const Json& report, const char* key) {
   return it != report.end() && it->is_string();
 }
 
+bool are_numbers(const Json& values) {
+  return std::all_of(values.begin(), values.end(),
+                     [](const Json& value) { return value.is_number() || value.is_null(); });
+}
+
+// {"values": {name: number}, "ranks": {name: [number of each rank]}}; one rank alone tells no ranks.
 bool has_values(const Json& report) {
-  const auto it = report.find("values");
-  if (it == report.end() || !it->is_object()) return false;
-  for (const auto& value : *it) {
-    if (!value.is_number() && !value.is_null()) return false;
-  }
-  return true;
+  const auto values = report.find("values"), ranks = report.find("ranks");
+  if (values == report.end() || !values->is_object() || !are_numbers(*values)) return false;
+  if (ranks == report.end()) return true;
+  return ranks->is_object() && std::all_of(ranks->begin(), ranks->end(), [](const Json& of_each) {
+           return of_each.is_array() && are_numbers(of_each);
+         });
 }
 
 bool has_object(const Json& report, const char* key) {

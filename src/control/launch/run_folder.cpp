@@ -122,6 +122,12 @@ void EventHistory::add(const Json& event) {
   const bool rewind = kind != event.end() && *kind == "rewind";
   last_step = rewind ? step : std::max(last_step, step);
   if (rewind && last_checkpoint > step) last_checkpoint = -1;
+  if (rewind) {
+    const auto chosen = event.find("chosen");
+    chosen_step = chosen != event.end() && *chosen == true ? step : -1;
+  } else if (step > chosen_step) {
+    chosen_step = -1;
+  }
   if (kind != event.end() && *kind == "checkpoint") last_checkpoint = step;
 }
 

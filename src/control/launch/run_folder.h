@@ -16,6 +16,7 @@ struct EventHistory {
   int64_t last_attempt = 0;
   int64_t last_step = -1;        // the highest step of an event that a rewind has not taken back
   int64_t last_checkpoint = -1;  // the same of checkpoints: the last one
+  int64_t chosen_step = -1;      // of the checkpoint that somebody went back to, until the run is beyond it
 
   void add(const nlohmann::ordered_json& event);
 };

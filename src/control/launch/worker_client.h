@@ -41,6 +41,7 @@ nlohmann::ordered_json inspect_json(const std::filesystem::path& worker, const s
 struct ResumePoint {
   std::optional<int64_t> step;  // absent: no valid checkpoint
   std::vector<std::string> warnings;
+  bool chosen = false;  // by somebody, who wants no other
 };
 
 // `worker checkpoints RUN --json`: the newest checkpoint that is whole, up to step `at_most`. Not asked where

@@ -96,8 +96,12 @@ Statements trainings_v4(Dialect dialect) {
       " attempt BIGINT NOT NULL, event TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (training_id, seq))"};
 }
 
+Statements from_checkpoint_v5() {
+  return {"ALTER TABLE trainings ADD COLUMN from_checkpoint BIGINT"};
+}
+
 std::vector<Statements> migrations(Dialect dialect) {
-  return {leases_v1(dialect), history_v1(), events_v3(dialect), trainings_v4(dialect)};
+  return {leases_v1(dialect), history_v1(), events_v3(dialect), trainings_v4(dialect), from_checkpoint_v5()};
 }
 
 // Any number that nobody else uses; "saemill" in ASCII.

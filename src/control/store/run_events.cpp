@@ -19,7 +19,7 @@ class MetricRows {
 
   void add(const RunEvent& event) {
     for (const RunMetric& metric : event.metrics) {
-      rows_[{storable(metric.name), event.rank, event.step.value_or(0)}] = {
+      rows_[{storable(metric.name), metric.rank, event.step.value_or(0)}] = {
           metric.value.value_or(0), metric.value ? soci::i_ok : soci::i_null, event.time_ms, event.attempt};
       if (rows_.size() >= kMostRows) flush();
     }
@@ -136,6 +136,9 @@ void rewind(soci::session& session, const std::string& training, const RunEvent&
   session << "UPDATE checkpoints SET removed_at = :time"
              " WHERE training_id = :training AND step > :step AND removed_at IS NULL",
       soci::use(event.time_ms), soci::use(training), soci::use(step);
+  if (!event.chosen) return;
+  session << "UPDATE trainings SET from_checkpoint = NULL WHERE id = :training AND from_checkpoint = :step",
+      soci::use(training), soci::use(step);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ namespace saemill {
 struct RunMetric {
   std::string name;             // at most kLongestMetricName bytes
   std::optional<double> value;  // absent: not finite
+  int64_t rank = kAllRanks;
 };
 
 struct RunEvent {
@@ -25,11 +26,11 @@ struct RunEvent {
   std::string event;
   std::string data;  // JSON: the line
   std::optional<int64_t> step = {}, total_steps = {};
-  int64_t rank = kAllRanks;
   std::vector<RunMetric> metrics = {};            // event "metrics"
   std::string checkpoint = {};                    // event "checkpoint": the name of its folder
   std::optional<std::vector<int64_t>> kept = {};  // event "checkpoint": the steps that are still on the disk
   int64_t bytes = 0;
+  bool chosen = false;  // event "rewind": what trainings.from_checkpoint asked for
 };
 
 // How far the events of a run have been applied.
@@ -50,10 +51,11 @@ class RunEvents {
 
   // All of `events`, in order, and the new position, current_step, total_steps and attempt of the training;
   // or nothing, and false, where it does not stand at `before` (somebody else was faster).
-  //   metrics     a row per name, in the place of an earlier one of that (name, rank, step)
+  //   metrics     a row per value, in the place of an earlier one of that (name, rank, step)
   //   checkpoint  its row, in the place of an earlier one of that step; marks those of earlier steps that
   //               are not among `kept` as removed; also an event
-  //   rewind      deletes metrics and marks checkpoints of later steps; also an event
+  //   rewind      deletes metrics and marks checkpoints of later steps; a chosen one empties from_checkpoint
+  //               where it says that step; also an event
   //   other       an event
   bool apply(const std::string& training, const RunPosition& before, const RunPosition& after,
              const std::vector<RunEvent>& events);

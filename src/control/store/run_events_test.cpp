@@ -130,6 +130,24 @@ TEST_P(RunEventsTest, ACheckpointTellsWhichOthersAreLeft) {
   EXPECT_EQ(checkpoints.list("b").size(), 2U) << "another training";
 }
 
+TEST_P(RunEventsTest, AChosenRewindEndsItsWish) {
+  Trainings trainings(*database_);
+  const auto wish = [&](int64_t step) {
+    return trainings.update("a", TrainingStatus::queued, {.from_checkpoint = std::optional(step)});
+  };
+  RunEvent chosen = rewind(2, 10);
+  chosen.chosen = true;
+  ASSERT_TRUE(wish(10));
+  ASSERT_TRUE(store_->apply("a", {}, {.offset = 100, .seq = 1}, {rewind(1, 10)}));
+  EXPECT_EQ(trainings.find("a")->from_checkpoint, 10) << "of an attempt before it was asked for";
+  ASSERT_TRUE(store_->apply("a", *store_->position("a"), {.offset = 200, .seq = 2}, {chosen}));
+  EXPECT_FALSE(trainings.find("a")->from_checkpoint);
+  ASSERT_TRUE(wish(20));
+  chosen.seq = 3;
+  ASSERT_TRUE(store_->apply("a", *store_->position("a"), {.offset = 300, .seq = 3}, {chosen}));
+  EXPECT_EQ(trainings.find("a")->from_checkpoint, 20) << "another was chosen since";
+}
+
 TEST_P(RunEventsTest, OfTwoWhoBringTheSameOneSucceeds) {
   std::vector<std::thread> readers;
   std::atomic<int> applied = 0;

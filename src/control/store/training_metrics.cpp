@@ -8,6 +8,7 @@
 #include <set>
 
 #include "common/base/error.h"
+#include "control/store/sql_cells.h"
 #include "control/store/storable_text.h"
 
 namespace saemill {
@@ -19,6 +20,24 @@ constexpr const char* kNames =
     "SELECT MIN(name) FROM training_metrics WHERE training_id = :t1"
     " UNION ALL SELECT (SELECT MIN(m.name) FROM training_metrics m"
     " WHERE m.training_id = :t2 AND m.name > names.name) FROM names WHERE names.name IS NOT NULL)";
+
+// Names as above, of every wanted training; then of each the last step. Everything is a scalar asked by the
+// beginning of the primary key, so that no planner reads all rows: for {0} the trainings, {1} the most names
+// of each, {2} the rank.
+constexpr const char* kLatest =
+    "WITH RECURSIVE wanted(id) AS (VALUES {0}), names(id, name, place) AS ("
+    "SELECT id, (SELECT MIN(m.name) FROM training_metrics m WHERE m.training_id = wanted.id), 1 FROM wanted"
+    " UNION ALL SELECT id, (SELECT MIN(m.name) FROM training_metrics m"
+    " WHERE m.training_id = names.id AND m.name > names.name), place + 1"
+    " FROM names WHERE name IS NOT NULL AND place < {1}),"
+    " ends(id, name, step) AS MATERIALIZED (SELECT id, name, (SELECT MAX(m.step) FROM training_metrics m"
+    " WHERE m.training_id = names.id AND m.name = names.name AND m.rank = {2})"
+    " FROM names WHERE name IS NOT NULL)"
+    " SELECT id, name, step,"
+    " (SELECT m.time_ms FROM training_metrics m WHERE m.training_id = ends.id AND m.name = ends.name"
+    " AND m.rank = {2} AND m.step = ends.step),"
+    " (SELECT m.value FROM training_metrics m WHERE m.training_id = ends.id AND m.name = ends.name"
+    " AND m.rank = {2} AND m.step = ends.step) FROM ends WHERE step IS NOT NULL";
 
 std::vector<std::string> select_names(soci::session& session, const std::string& training) {
   std::string name;
@@ -180,27 +199,39 @@ MetricSeries TrainingMetrics::query(const MetricQuery& query) const {
 }
 
 std::vector<LatestMetric> TrainingMetrics::latest(const std::string& training) const {
-  const std::string id = storable(training);
-  std::vector<LatestMetric> found;
+  auto found = latest(std::vector<std::string>{training});
+  return found.empty() ? std::vector<LatestMetric>() : std::move(found.begin()->second);
+}
+
+std::map<std::string, std::vector<LatestMetric>> TrainingMetrics::latest(
+    const std::vector<std::string>& trainings) const {
+  std::map<std::string, std::vector<LatestMetric>> found;
+  if (trainings.empty()) return found;
+  SqlCells cells;
   database_.read([&](soci::session& session) {
     found.clear();
-    for (const std::string& name : select_names(session, id)) {
-      LatestMetric row{name, 0, 0, {}};
-      double value = 0;
-      soci::indicator finite = soci::i_null;
-      // One by one: as one statement PostgreSQL may read every row.
-      session << fmt::format(
-          "SELECT step, time_ms, value FROM training_metrics WHERE training_id = :t"
-          " AND name = :n AND rank = {} ORDER BY step DESC LIMIT 1",
-          kAllRanks),
-          soci::into(row.step), soci::into(row.time_ms), soci::into(value, finite), soci::use(id),
-          soci::use(name);
-      if (!session.got_data()) continue;
+    soci::statement statement(session);
+    std::string wanted;
+    for (size_t i = 0; i < trainings.size(); ++i) {
+      wanted += fmt::format("{}(CAST(:t{} AS TEXT))", wanted.empty() ? "" : ", ", i);
+      cells.use(statement, trainings[i]);
+    }
+    std::string training;
+    LatestMetric row;
+    double value = 0;
+    soci::indicator finite = soci::i_null;
+    for (auto* text : {&training, &row.name}) statement.exchange(soci::into(*text));
+    for (auto* number : {&row.step, &row.time_ms}) statement.exchange(soci::into(*number));
+    statement.exchange(soci::into(value, finite));
+    for (bool more = execute(statement, fmt::format(fmt::runtime(kLatest), wanted, kMostNames, kAllRanks));
+         more; more = statement.fetch()) {
+      row.value.reset();
       if (finite == soci::i_ok) row.value = value;
-      found.push_back(std::move(row));
+      found[training].push_back(row);
     }
   });
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  for (auto& [training, metrics] : found)
+    std::sort(metrics.begin(), metrics.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return found;
 }
 

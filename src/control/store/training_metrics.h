@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -56,6 +57,8 @@ class TrainingMetrics {
   MetricSeries query(const MetricQuery& query) const;
   // Of all ranks together, by name: what the last step that has it says.
   std::vector<LatestMetric> latest(const std::string& training) const;
+  // The same of several trainings, with one statement. Absent: one that has measured nothing.
+  std::map<std::string, std::vector<LatestMetric>> latest(const std::vector<std::string>& trainings) const;
   // Of any rank, in the database's order, the first kMostNames.
   std::vector<std::string> names(const std::string& training) const;
 

@@ -9,6 +9,7 @@
 #include <random>
 #include <set>
 
+#include "common/base/clock.h"
 #include "common/base/error.h"
 #include "control/store/run_events.h"
 #include "control/store/trainings.h"
@@ -40,8 +41,7 @@ class TrainingMetricsTest : public testing_tools::StoreTest {
                         .event = "metrics",
                         .data = "",
                         .step = step,
-                        .rank = rank,
-                        .metrics = {{name, value}}});
+                        .metrics = {{name, value, rank}}});
     }
     RunPosition after = *store.position(training);
     const RunPosition before = after;
@@ -162,9 +162,39 @@ TEST_P(TrainingMetricsTest, NamesAndWhatIsLatest) {
   EXPECT_EQ(latest[1].step, 20);
   EXPECT_EQ(latest[1].time_ms, 20500);
   EXPECT_EQ(latest[1].value, 0.5);
+  const auto of_both = metrics_->latest(std::vector<std::string>{"b", "nobody", "a"});
+  ASSERT_EQ(of_both.size(), 2U);
+  EXPECT_EQ(of_both.at("b")[0].name, "other");
+  ASSERT_EQ(of_both.at("a").size(), 2U);
+  EXPECT_EQ(of_both.at("a")[1].value, 0.5);
+  EXPECT_TRUE(metrics_->latest(std::vector<std::string>()).empty());
   const auto series = metrics_->query({.training = "a", .names = {"nobody", "loss"}});
   EXPECT_FALSE(series.metrics[0].mean[0]);
   EXPECT_EQ(series.metrics[1].mean[0], 1.0);
+}
+
+TEST_P(TrainingMetricsTest, TheLatestOfAPageAreThoseOfEach) {
+  std::vector<std::string> ids;
+  for (int i = 0; i < 50; ++i) {
+    std::vector<TrainingRow> rows(1);
+    rows[0].id = ids.emplace_back("t" + std::to_string(i));
+    Trainings(*database_).insert(rows);
+    for (int name = 0; name < 12; ++name)
+      add(ids.back(), "m" + std::to_string(name), {{1, i}, {2, name}, {100 + i, i * name}});
+  }
+  const double begin = monotonic_seconds();
+  auto found = metrics_->latest(ids);
+  RecordProperty("microseconds", static_cast<int>((monotonic_seconds() - begin) * 1e6));
+  ASSERT_EQ(found.size(), ids.size());
+  for (const std::string& id : ids) {
+    const auto alone = metrics_->latest(id);
+    ASSERT_EQ(alone.size(), 12U);
+    for (size_t i = 0; i < alone.size(); ++i) {
+      EXPECT_EQ(found[id][i].name, alone[i].name);
+      EXPECT_EQ(found[id][i].step, alone[i].step);
+      EXPECT_EQ(found[id][i].value, alone[i].value);
+    }
+  }
 }
 
 TEST_P(TrainingMetricsTest, HugeAndTinyValues) {

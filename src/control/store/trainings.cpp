@@ -51,6 +51,7 @@ void each_changeable(Row& row, const Visit& visit) {
   visit("launcher_start_time", row.launcher_start_time);
   visit("boot_id", row.boot_id);
   visit("resumed_from", row.resumed_from);
+  visit("from_checkpoint", row.from_checkpoint);
 }
 
 // All but arrival.
@@ -252,20 +253,6 @@ bool Trainings::update(const std::string& id, TrainingStatus expected, const Tra
     if (changed == 1 && event != nullptr) event_id = insert_machine_event(session, *event);
   });
   if (changed == 1 && event != nullptr) event->id = event_id;
-  return changed == 1;
-}
-
-bool Trainings::set_progress(const std::string& id, int64_t current_step, int64_t total_steps) {
-  int64_t changed = 0;
-  database_.write([&](soci::session& session) {
-    SqlCells cells;
-    soci::statement statement(session);
-    cells.use(statement, current_step);
-    cells.use(statement, total_steps);
-    cells.use(statement, id);
-    execute(statement, "UPDATE trainings SET current_step = :step, total_steps = :total WHERE id = :id");
-    changed = statement.get_affected_rows();
-  });
   return changed == 1;
 }
 

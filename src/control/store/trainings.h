@@ -62,6 +62,9 @@ struct TrainingRow {
   // moves them.
   int64_t events_offset = 0, events_seq = 0, events_skipped = 0;
   std::optional<std::string> resumed_from;  // the status from which it was queued again
+  // The step of the checkpoint from which somebody wants it to go on, until that has come true: RunEvents
+  // empties it with the rewind that says so.
+  std::optional<int64_t> from_checkpoint;
 };
 
 // What an update sets; absent: as it was. A nullable column is emptied by std::optional<...>() of its type.
@@ -90,6 +93,7 @@ struct TrainingChange {
   std::optional<int64_t> launcher_pid = {}, launcher_start_time = {};
   std::optional<std::string> boot_id = {};
   Nullable<std::string> resumed_from = {};
+  Nullable<int64_t> from_checkpoint = {};
 };
 
 struct TrainingQuery {
@@ -125,8 +129,6 @@ class Trainings {
   // the change or not at all, and gets its id.
   bool update(const std::string& id, TrainingStatus expected, const TrainingChange& change,
               MachineEvent* event = nullptr);
-  // In any status. False: there is no such training.
-  bool set_progress(const std::string& id, int64_t current_step, int64_t total_steps);
   // With its metrics, checkpoints and events. False: it holds devices, its launcher is not proven to have
   // ended, or there is none.
   bool erase(const std::string& id);

@@ -92,6 +92,7 @@ TEST_P(TrainingsTest, KeepsEveryColumn) {
   row.events_seq = 16;
   row.events_skipped = 17;
   row.resumed_from = "paused";
+  row.from_checkpoint = 11;
   std::vector<TrainingRow> rows{row};
   trainings_->insert(rows);
   const auto found = trainings_->find("a");
@@ -112,9 +113,9 @@ TEST_P(TrainingsTest, KeepsEveryColumn) {
             std::tie(row.attempt, row.finalized_from_step, row.created_at, row.started_at, row.completed_at,
                      row.error, row.server_id, row.host));
   EXPECT_EQ(std::tie(found->launcher_pid, found->launcher_start_time, found->boot_id, found->events_offset,
-                     found->events_seq, found->events_skipped, found->resumed_from),
+                     found->events_seq, found->events_skipped, found->resumed_from, found->from_checkpoint),
             std::tie(row.launcher_pid, row.launcher_start_time, row.boot_id, row.events_offset,
-                     row.events_seq, row.events_skipped, row.resumed_from));
+                     row.events_seq, row.events_skipped, row.resumed_from, row.from_checkpoint));
   EXPECT_FALSE(trainings_->find("b"));
 }
 
@@ -148,11 +149,13 @@ TEST_P(TrainingsTest, ChangesOnlyWhatIsGivenAndOnlyInTheExpectedStatus) {
   EXPECT_FALSE(found->reason_code);
   EXPECT_EQ(found->priority, 80);
   EXPECT_EQ(found->status, Status::starting);
-  EXPECT_TRUE(trainings_->set_progress("a", 12, 100));
-  EXPECT_FALSE(trainings_->set_progress("b", 12, 100));
+  EXPECT_TRUE(trainings_->update(
+      "a", Status::starting,
+      {.current_step = 12, .total_steps = 100, .from_checkpoint = std::optional<int64_t>(10)}));
   found = trainings_->find("a");
   EXPECT_EQ(found->current_step, 12);
   EXPECT_EQ(found->total_steps, 100);
+  EXPECT_EQ(found->from_checkpoint, 10);
 }
 
 TEST_P(TrainingsTest, OfManyWhoMoveATrainingOneSucceeds) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "common/base/file.h"
+#include "common/protocol/checkpoint_folders.h"
 
 namespace saemill {
 
@@ -38,8 +39,6 @@ struct CheckpointFile {
   int64_t first_row = 0;  // rows files only
   int64_t last_row = 0;
 };
-
-std::string checkpoint_name(int64_t step);  // "step-00001000"
 
 // Writing, in this order: rank 0 begins (removes a stale .tmp, makes the folder), all write, rank 0
 // publishes, or takes back what cannot become whole.

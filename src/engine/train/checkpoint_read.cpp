@@ -1,12 +1,11 @@
 #include <algorithm>
-#include <charconv>
 #include <limits>
 
 #include "common/base/error.h"
 #include "common/formats/file_reader.h"
 #include "common/formats/safetensors.h"
 #include "engine/train/checkpoint.h"
-#include "engine/train/checkpoint_folders.h"
+#include "engine/train/checkpoint_manifest.h"
 
 namespace saemill {
 
@@ -108,24 +107,6 @@ SafetensorsEntry find_entry(const SafetensorsHeader& header, const CheckpointTen
 }
 
 }  // namespace
-
-std::vector<folders::Found> folders::list(const fs::path& run) {
-  std::vector<Found> list;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(parent(run), error)) {
-    std::string name = entry.path().filename().string();
-    Found found{0, name.ends_with(kOld), entry.path()};
-    if (found.old) name.resize(name.size() - std::string_view(kOld).size());
-    if (!name.starts_with("step-")) continue;
-    const char* end = name.data() + name.size();
-    const auto parsed = std::from_chars(name.data() + 5, end, found.step);
-    if (parsed.ec == std::errc() && parsed.ptr == end && found.step >= 0) list.push_back(found);
-  }
-  std::sort(list.begin(), list.end(), [](const Found& a, const Found& b) {
-    return a.step != b.step ? a.step > b.step : a.old < b.old;
-  });
-  return list;
-}
 
 std::vector<int64_t> checkpoint_steps(const fs::path& run) {
   std::vector<int64_t> steps;

@@ -4,7 +4,7 @@
 #include "common/base/error.h"
 #include "common/formats/safetensors.h"
 #include "engine/train/checkpoint.h"
-#include "engine/train/checkpoint_folders.h"
+#include "engine/train/checkpoint_manifest.h"
 
 namespace saemill {
 
@@ -30,14 +30,6 @@ void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) fail(ErrorCode::retry, "{}: cannot make the folder: {}", folder.string(), error.message());
-}
-
-// A crash half way through a deletion must not leave something that looks complete: rename first.
-void discard(FileSystem& files, const fs::path& folder) {
-  const fs::path aside = with_suffix(folder, folders::kTemporary);
-  files.remove_all(aside);
-  files.rename(folder, aside);
-  files.remove_all(aside);
 }
 
 CheckpointFile write_part(FileSystem& files, const fs::path& folder, CheckpointFile part,
@@ -100,10 +92,6 @@ uint64_t write_manifest(FileSystem& files, const fs::path& path, int64_t step,
 
 }  // namespace
 
-std::string checkpoint_name(int64_t step) {
-  return fmt::format("step-{:08}", step);
-}
-
 // What an interrupted run left half written goes here, whatever its step: it may never reach that step again.
 fs::path begin_checkpoint(FileSystem& files, const fs::path& run, int64_t step) {
   const fs::path parent = folders::parent(run);
@@ -146,10 +134,10 @@ uint64_t publish_checkpoint(FileSystem& files, const fs::path& run, int64_t step
   const fs::path place = folders::parent(run) / checkpoint_name(step);
   const fs::path old = with_suffix(place, folders::kOld);
   const bool taken = is_there(place);
-  if (taken && is_there(old)) discard(files, old);
+  if (taken && is_there(old)) folders::discard(files, old);
   if (taken) files.rename(place, old);
   files.rename(folder, place);
-  if (is_there(old)) discard(files, old);
+  if (is_there(old)) folders::discard(files, old);
   return total;
 }
 
@@ -164,7 +152,7 @@ void remove_old_checkpoints(FileSystem& files, const fs::path& run, int64_t keep
   int64_t kept = 0;
   for (const folders::Found& found : folders::list(run)) {
     if (kept >= keep_last || found.step > newest) {
-      discard(files, found.folder);
+      folders::discard(files, found.folder);
       continue;
     }
     try {

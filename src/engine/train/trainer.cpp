@@ -128,9 +128,12 @@ class Trainer {
     if (const int64_t every = config_.debug.verify_ranks_every; every > 0 && state_.step % every == 0)
       verify_ranks(step_.common_state(), state_.step, backend_, comm_);
     if (input.log) {
-      auto values = metrics.collect(result, input.adam.lr, input.l1, step_, loader);
-      if (comm_.rank() == 0)
-        reporter_.report({{"event", "metrics"}, {"step", state_.step}, {"values", values}});
+      const LoggedMetrics logged = metrics.collect(result, input.adam.lr, input.l1, step_, loader);
+      if (comm_.rank() == 0) {
+        nlohmann::ordered_json line{{"event", "metrics"}, {"step", state_.step}, {"values", logged.values}};
+        if (!logged.ranks.empty()) line["ranks"] = logged.ranks;
+        reporter_.report(line);
+      }
     }
     return static_cast<Request>(static_cast<int>(result.signals[0][kRequest]));
   }

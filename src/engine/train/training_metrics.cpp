@@ -1,5 +1,11 @@
 #include "engine/train/training_metrics.h"
 
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <span>
+#include <utility>
+
 #include "common/base/clock.h"
 #include "engine/train/memory.h"
 
@@ -8,25 +14,41 @@ namespace saemill {
 TrainingMetrics::TrainingMetrics(const RunConfig& config, Communicator& comm, Exchange& exchange)
     : config_(config), comm_(comm), exchange_(exchange), since_(monotonic_seconds()) {}
 
-nlohmann::ordered_json TrainingMetrics::collect(const StepResult& result, double lr, double l1, Step& step,
-                                                const BatchLoader& loader) {
+TrainingMetrics::Own TrainingMetrics::measure(const BatchLoader& loader) {
   const double now = monotonic_seconds(), steps = static_cast<double>(std::max<int64_t>(steps_, 1));
-  const ProcessMemory memory = process_memory();
-  // Means over ranks; memory: what is private adds up, what is shared is there once.
   const ExchangeCost cost = exchange_.take_cost();
-  std::array<double, 5> sums{(now - since_) / steps, (loader.wait_seconds() - data_wait_) / steps,
-                             static_cast<double>(memory.anonymous), cost.busy_ms / steps,
-                             cost.exposed_ms / steps};
-  std::array<double, 1> shared{static_cast<double>(memory.shared)};
-  comm_.all_reduce(std::span<double>(sums), Reduce::sum);
-  comm_.all_reduce(std::span<double>(shared), Reduce::max);
+  const Own own{1e3 * (now - since_) / steps, 1e3 * (loader.wait_seconds() - data_wait_) / steps,
+                cost.busy_ms / steps, cost.exposed_ms / steps,
+                static_cast<double>(process_memory().anonymous)};
   since_ = now;
   data_wait_ = loader.wait_seconds();
   steps_ = 0;
+  return own;
+}
+
+std::vector<TrainingMetrics::Own> TrainingMetrics::of_all_ranks(const Own& own) {
+  constexpr size_t kFields = sizeof(Own) / sizeof(double);
+  std::vector<Own> all(static_cast<size_t>(comm_.size()));
+  all[static_cast<size_t>(comm_.rank())] = own;
+  // The others' are zeros here: the sum is a gathering.
+  comm_.all_reduce(std::span<double>(&all[0].step_ms, kFields * all.size()), Reduce::sum);
+  return all;
+}
+
+LoggedMetrics TrainingMetrics::collect(const StepResult& result, double lr, double l1, Step& step,
+                                       const BatchLoader& loader) {
+  const std::vector<Own> all = of_all_ranks(measure(loader));
+  std::array<double, 1> shared{static_cast<double>(process_memory().shared)};
+  comm_.all_reduce(std::span<double>(shared), Reduce::max);
   step.take_phases();
-  const double ranks = comm_.size(), seconds = sums[0] / ranks;
+  const auto sum = [&](double Own::*field) {
+    return std::accumulate(all.begin(), all.end(), 0.0,
+                           [&](double before, const Own& one) { return before + one.*field; });
+  };
+  const auto mean = [&](double Own::*field) { return sum(field) / static_cast<double>(all.size()); };
   const bool topk = config_.sae.architecture == "topk";
-  nlohmann::ordered_json values;
+  LoggedMetrics logged;
+  nlohmann::ordered_json& values = logged.values;
   const double sparsity = l1 * result.l1_norm, aux = config_.sae.aux_coefficient * result.aux_mse;
   values["loss"] = result.mse + (topk ? aux : sparsity);
   values["mse"] = result.mse;
@@ -40,15 +62,23 @@ nlohmann::ordered_json TrainingMetrics::collect(const StepResult& result, double
   values["dead_fraction"] = static_cast<double>(result.dead) / static_cast<double>(config_.sae.d_sae);
   values["grad_norm"] = result.grad_norm;
   values["lr"] = lr;
-  values["activations_per_second"] = static_cast<double>(config_.train.batch_size) / seconds;
-  values["step_ms"] = 1e3 * seconds;
-  values["data_wait_ms"] = 1e3 * sums[1] / ranks;
-  values["comm_ms"] = sums[3] / ranks;
-  values["comm_exposed_ms"] = sums[4] / ranks;
-  values["memory_bytes"] = sums[2] + shared[0];
+  values["activations_per_second"] =
+      1e3 * static_cast<double>(config_.train.batch_size) / mean(&Own::step_ms);
+  constexpr std::pair<const char*, double Own::*> kTimes[] = {{"step_ms", &Own::step_ms},
+                                                              {"data_wait_ms", &Own::data_wait_ms},
+                                                              {"comm_ms", &Own::comm_ms},
+                                                              {"comm_exposed_ms", &Own::comm_exposed_ms}};
+  for (const auto& [name, field] : kTimes) values[name] = mean(field);
+  // What is private adds up, what is shared is there once.
+  values["memory_bytes"] = sum(&Own::memory_bytes) + shared[0];
   if (const int64_t every = config_.debug.verify_ranks_every; every > 0 && result.step >= every)
     values["verified_step"] = result.step / every * every;
-  return values;
+  if (all.size() == 1) return logged;
+  for (const Own& own : all) {
+    for (const auto& [name, field] : kTimes) logged.ranks[name].push_back(own.*field);
+    logged.ranks["memory_bytes"].push_back(own.memory_bytes);
+  }
+  return logged;
 }
 
 }  // namespace saemill

@@ -67,4 +67,5 @@ export function ChartControls({ group, offers }: { group: ChartGroup; offers: re
 
 // For people with a mouse, below the charts.
 export const CHART_HELP =
-  "The band reaches from the least to the greatest of what a point stands for. Drag to zoom, double-click to see all; with Shift, drag or the wheel moves; with Ctrl, the wheel zooms.";
+  "The band reaches from the least to the greatest of what a point stands for. Drag to zoom, double-click to see all; " +
+  "with Shift, dragging or the wheel moves; with Ctrl, the wheel zooms.";

@@ -14,7 +14,8 @@ export interface Shown {
   curves: readonly (CurveData & { label: string; color: string; dash?: number[]; hidden: boolean })[];
   markers: readonly PlotMarker[];
   extent: Range | undefined;
-  say: (value: number) => string;
+  say: (value: number) => string; // with its unit
+  bare: (value: number) => string;
   label: ((value: number) => string) | undefined;
   binary: boolean;
   y_min_zero: boolean;
@@ -172,7 +173,6 @@ export class Drawing implements Member, Answers {
 
   pressed(plot: uPlot, event: MouseEvent): boolean {
     if (!event.shiftKey) return false;
-    event.preventDefault();
     let before = event.clientX;
     const moved = (now: MouseEvent) => {
       pan(this.group, (before - now.clientX) / plot.over.clientWidth);
@@ -220,7 +220,7 @@ export class Drawing implements Member, Answers {
     });
   }
 
-  private words(plot: uPlot, { curves, say }: Shown, index: number, left: number): string {
+  private words(plot: uPlot, { curves, say, bare }: Shown, index: number, left: number): string {
     const parts = [x_words(this.group.axis, plot.data[0][index] as number)];
     if (curves.length === 1) {
       const value = (kind: string) => {
@@ -229,11 +229,12 @@ export class Drawing implements Member, Answers {
       };
       const [mean, min, max, smooth] = ["line", "min", "max", "smooth"].map(value);
       if (mean != null) parts.push(say(mean));
-      if (min != null && max != null && min !== max) parts.push(`${say(min)} to ${say(max)}`);
       if (smooth != null) parts.push(`smoothed ${say(smooth)}`);
+      if (min != null && max != null && min !== max) parts.push(`${bare(min)} to ${say(max)}`);
     }
+    // Before what may find no room.
     const marked = nearest(this.found, left);
-    if (marked !== null) parts.push(cluster_words(marked));
+    if (marked !== null) parts.splice(Math.min(2, parts.length), 0, cluster_words(marked));
     return parts.join(" · ");
   }
 }

@@ -8,29 +8,30 @@ export interface PlotMarker {
 }
 
 export interface Cluster {
-  at: number; // px
-  tone: Tone; // the gravest of them
+  at: number; // px, of the gravest of them
+  tone: Tone; // its tone
   markers: PlotMarker[];
 }
 
 const GRAVITY: Record<Tone, number> = { quiet: 0, good: 1, wait: 2, bad: 3 };
 
+const GAP_PX = 10;
+
 // In the order of x. `place` says where x is in px; null: not in view.
-export function clusters(markers: readonly PlotMarker[], place: (x: number) => number | null, gap = 8): Cluster[] {
+export function clusters(markers: readonly PlotMarker[], place: (x: number) => number | null, gap = GAP_PX): Cluster[] {
   const found: Cluster[] = [];
-  let edge = -Infinity; // of the last cluster
+  let begin = -Infinity; // of the last cluster: a chain of near ones must not grow without end
   for (const marker of markers) {
     const at = place(marker.x);
     if (at === null) continue;
     const last = found.at(-1);
-    if (last !== undefined && at - edge < gap) {
+    if (last !== undefined && at - begin < gap) {
       last.markers.push(marker);
-      if (GRAVITY[marker.tone] > GRAVITY[last.tone]) last.tone = marker.tone;
+      if (GRAVITY[marker.tone] > GRAVITY[last.tone]) Object.assign(last, { tone: marker.tone, at });
     } else {
       found.push({ at, tone: marker.tone, markers: [marker] });
+      begin = at;
     }
-    // A chain of near ones must not grow without end, but be many small ones.
-    if (found.at(-1)?.at === at) edge = at;
   }
   return found;
 }
@@ -44,7 +45,7 @@ export function nearest(found: readonly Cluster[], at: number, reach = 6): Clust
 }
 
 // The gravest first; of many the number.
-export function cluster_words({ markers }: Pick<Cluster, "markers">, most = 2): string {
+export function cluster_words({ markers }: Pick<Cluster, "markers">, most = 1): string {
   const gravest = [...markers].sort((a, b) => GRAVITY[b.tone] - GRAVITY[a.tone]);
   const named = gravest.slice(0, most).map(({ label }) => label);
   const more = markers.length - named.length;

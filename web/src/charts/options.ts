@@ -30,7 +30,8 @@ export interface Answers {
   visible(): boolean;
 }
 
-const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600, 2592000];
+const DAY = 86400;
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY];
 const POWERS_OF_TWO = Array.from({ length: 60 }, (_, i) => 2 ** i);
 
 function faded(color: string, alpha: number): string {
@@ -51,7 +52,8 @@ function series_of(figure: Figure, { curve, kind }: Layer): uPlot.Series {
   const look = figure.curves[curve] as Figure["curves"][number];
   const stroke = figure.color(look.color);
   // A band of one point is narrower than the eye; its edges are not.
-  if (kind === "max" || kind === "min") return { show: !look.hidden, stroke, width: 1, alpha: 0.4, points: { show: false } };
+  const edge = figure.view.smoothing > 0 ? 0.2 : 0.4;
+  if (kind === "max" || kind === "min") return { show: !look.hidden, stroke, width: 1, alpha: edge, points: { show: false } };
   const faint = kind === "line" && figure.view.smoothing > 0;
   return {
     show: !look.hidden,
@@ -67,7 +69,8 @@ function bands_of(figure: Figure, order: readonly Layer[]): uPlot.Band[] {
   const alpha = figure.curves.length > 1 ? 0.13 : 0.2;
   return order.flatMap(({ curve, kind }, i) => {
     const look = figure.curves[curve] as Figure["curves"][number];
-    return kind === "max" && has_band(look) ? [{ series: [i + 1, i + 2] as [number, number], fill: faded(figure.color(look.color), alpha) }] : [];
+    if (kind !== "max" || !has_band(look)) return [];
+    return [{ series: [i + 1, i + 2] as [number, number], fill: faded(figure.color(look.color), alpha) }];
   });
 }
 
@@ -98,11 +101,15 @@ function axes_of({ axis, view, color, label, binary }: Figure): uPlot.Axis[] {
   };
   return [
     {
-      ...look, size: axis === "time" ? 44 : 32, space: axis === "time" ? 84 : 64, ...(axis === "time" && { incrs: SECONDS }), ...(view.log_x && by_log),
+      ...look, size: axis === "time" ? 44 : 32, space: axis === "time" ? 84 : 64, ...(view.log_x && by_log),
+      ...(axis === "time" && { incrs: SECONDS }),
       ...(axis === "elapsed" && { incrs: ELAPSED_STEPS }),
       values: (_, ticks, __, ___, distance) => x_labels(ticks, distance),
     },
-    { ...look, size: Y_WIDTH, space: 34, ...(binary && { incrs: POWERS_OF_TWO }), ...(view.log_y && by_log), values: (_, ticks, __, ___, distance) => y_labels(ticks, distance) },
+    {
+      ...look, size: Y_WIDTH, space: 34, ...(binary && { incrs: POWERS_OF_TWO }), ...(view.log_y && by_log),
+      values: (_, ticks, __, ___, distance) => y_labels(ticks, distance),
+    },
   ];
 }
 
@@ -112,6 +119,7 @@ function cursor_of(figure: Figure, order: readonly Layer[], answers: Answers): u
   const color = (_: uPlot, index: number) => figure.color(figure.curves[order[index - 1]?.curve ?? 0]?.color ?? "--accent");
   // Only where the cursor is concerns the others; a selection becomes the range of all by itself.
   const moves = (type: string) => type === "mousemove" || type === "mouseleave";
+  const heard = (type: string) => type === "mouseleave" || (type === "mousemove" && answers.visible());
   return {
     y: false,
     drag: { x: true, y: false, setScale: false, dist: 5 },
@@ -119,7 +127,7 @@ function cursor_of(figure: Figure, order: readonly Layer[], answers: Answers): u
       show: ((_: uPlot, index: number) => (is_main(index) ? document.createElement("div") : undefined)) as uPlot.Cursor.Points.Show,
       size: 7, fill: color, stroke: color,
     },
-    sync: { key: figure.sync, setSeries: false, scales: ["x", null], filters: { pub: moves, sub: (type) => type === "mouseleave" || (moves(type) && answers.visible()) } },
+    sync: { key: figure.sync, setSeries: false, scales: ["x", null], filters: { pub: moves, sub: heard } },
     bind: {
       mousedown: (plot, _, handler) => (event) => (answers.pressed(plot, event) ? null : handler(event)),
       dblclick: () => () => {
@@ -135,7 +143,7 @@ export function options(figure: Figure, width: number, answers: Answers): uPlot.
   return {
     width,
     height: HEIGHT,
-    padding: [8, 8, 0, 0],
+    padding: [8, 22, 0, 0],
     legend: { show: false },
     scales: scales_of(figure),
     axes: axes_of(figure),

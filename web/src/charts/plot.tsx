@@ -125,7 +125,9 @@ function use_drawing(props: Props, say: (value: number) => string, hidden: Reado
   const readout = useRef<HTMLSpanElement>(null);
   const legend = useRef<HTMLUListElement>(null);
   const drawing = useRef<Drawing | null>(null);
-  const shown = { x, curves: curves.map((one) => ({ ...one, hidden: hidden.has(one.label) })), markers, extent, say, label: unit ? undefined : format, binary, y_min_zero, y_max };
+  const known = curves.map((one) => ({ ...one, hidden: hidden.has(one.label) }));
+  const label = unit ? undefined : format;
+  const shown = { x, curves: known, markers, extent, say, bare: format ?? metric, label, binary, y_min_zero, y_max };
   const latest = useRef(shown);
   latest.current = shown;
   const [from, to] = extent ?? [];
@@ -168,7 +170,8 @@ export function Plot(props: Props) {
           {title} {unit && <small>{unit}</small>}
         </h3>
         {help ? <Help title={title} words={help} /> : <span />}
-        <button type="button" className="plain" aria-label={`Download ${title} as CSV`} title="Download as CSV" onClick={() => download(title, series_csv(group.axis, x, curves, unit))}>
+        <button type="button" className="plain" aria-label={`Download ${title} as CSV`} title="Download as CSV"
+          onClick={() => download(title, series_csv(group.axis, x, curves, unit))}>
           CSV
         </button>
         <p className="small number values">

@@ -42,7 +42,11 @@ export function elapsed_label(seconds: number): string {
 }
 
 // Distances between labels that are round in their unit.
-export const ELAPSED_STEPS = [1, 2, 5, 10, 15, 30].flatMap((one) => [one, 60 * one]).concat([1, 2, 3, 6, 12, 24, 48, 120, 240].map((hours) => 3600 * hours)).sort((a, b) => a - b);
+export const ELAPSED_STEPS = [
+  ...[1, 2, 5, 10, 15, 30],
+  ...[1, 2, 5, 10, 15, 30].map((minutes) => 60 * minutes),
+  ...[1, 2, 3, 6, 12, 24, 48, 120, 240].map((hours) => 3600 * hours),
+];
 
 // As few digits as tell the labels apart: one more than the place of their distance, which may be 2.5.
 export function y_label(value: number, distance: number): string {

@@ -91,11 +91,16 @@ function Picture({ shown, width }: { shown: Shown[]; width: number }) {
       <Axes x={x} y={y} area={area} />
       {front.length > 1 && <polyline className="front" points={front.map((i) => `${at[i]?.x},${at[i]?.y}`).join(" ")} />}
       {shown.map(({ run }, i) => (
-        <path key={run.training.id} d={SHAPES[run.shape % SHAPES.length]} fill={`var(${run.look.color})`} transform={`translate(${at[i]?.x} ${at[i]?.y})`}>
+        <path key={run.training.id} d={SHAPES[run.shape % SHAPES.length]} fill={`var(${run.look.color})`}
+          transform={`translate(${at[i]?.x} ${at[i]?.y})`}>
           <title>{run.name}</title>
         </path>
       ))}
-      {labels.map((label, i) => label && <text key={i} className="label" x={label.x} y={label.y} textAnchor={label.anchor}>{words[i]}</text>)}
+      {labels.map((label, i) => label && (
+        <text key={i} className="label" x={label.x} y={label.y} textAnchor={label.anchor}>
+          {words[i]}
+        </text>
+      ))}
     </svg>
   );
 }

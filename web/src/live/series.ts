@@ -25,7 +25,8 @@ function columns_of({ min, mean, max }: HistoryColumns, exact: boolean): History
 
 export function curves_of({ step, time, series, exact }: TrainingSeries): Curves {
   const known = Object.entries(series).filter(([, { mean }]) => mean.some((value) => value !== null));
-  return { step, time: rising(time), columns: Object.fromEntries(known.map(([name, one]) => [name, columns_of(one, exact)])), exact };
+  const columns = Object.fromEntries(known.map(([name, one]) => [name, columns_of(one, exact)]));
+  return { step, time: rising(time), columns, exact };
 }
 
 function cut(curves: Curves, from: number, to: number): Curves {
@@ -33,7 +34,8 @@ function cut(curves: Curves, from: number, to: number): Curves {
   const part = (column: Column) => column.slice(from, to);
   const columns = Object.entries(curves.columns).map(([name, { min, mean, max }]) => {
     const short = part(mean);
-    return [name, min === mean && max === mean ? { min: short, mean: short, max: short } : { min: part(min), mean: short, max: part(max) }] as const;
+    const bounds = min === mean && max === mean ? { min: short, max: short } : { min: part(min), max: part(max) };
+    return [name, { ...bounds, mean: short }] as const;
   });
   return { ...curves, step: curves.step.slice(from, to), time: curves.time.slice(from, to), columns: Object.fromEntries(columns) };
 }
@@ -49,16 +51,22 @@ function place_after(steps: readonly number[], step: number): number {
   return from;
 }
 
-function values_of(line: RunEvent): Record<string, number | null> {
-  return line["values"] as Record<string, number | null>;
+type Values = Readonly<Record<string, number | null>>;
+
+// {"values": {name: of all ranks}, "ranks": {name: [of each]}}
+function values_of(line: RunEvent, rank: number | undefined): Values {
+  if (rank === undefined) return line["values"] as Values;
+  const ranks = Object.entries((line["ranks"] ?? {}) as Record<string, Column>);
+  return Object.fromEntries(ranks.map(([name, of_each]) => [name, of_each[rank] ?? null]));
 }
 
-function with_added(curves: Curves, lines: readonly RunEvent[]): Curves {
+function with_added(curves: Curves, lines: readonly RunEvent[], rank: number | undefined): Curves {
   if (lines.length === 0) return curves;
-  const names = new Set([...Object.keys(curves.columns), ...lines.flatMap((line) => Object.keys(values_of(line)))]);
+  const values = lines.map((line) => values_of(line, rank));
+  const names = new Set([...Object.keys(curves.columns), ...values.flatMap(Object.keys)]);
   const columns: Record<string, HistoryColumns> = {};
   for (const name of names) {
-    const added = lines.map((line) => values_of(line)[name] ?? null);
+    const added = values.map((one) => one[name] ?? null);
     const known = curves.columns[name] ?? columns_of({ min: [], mean: curves.step.map(() => null), max: [] }, true);
     const mean = [...known.mean, ...added];
     const same = known.min === known.mean && known.max === known.mean;
@@ -82,17 +90,17 @@ export function with_lines(curves: Curves, lines: readonly RunEvent[], rank?: nu
   for (const line of lines) {
     const step = line["step"];
     if (typeof step !== "number") continue;
-    if (line.event === "metrics" && line["rank"] === rank && step > last) {
+    if (line.event === "metrics" && step > last) {
       added.push(line);
       last = step;
     } else if (line.event === "rewind") {
-      next = with_added(next, added);
+      next = with_added(next, added, rank);
       next = cut(next, 0, place_after(next.step, step));
       added = [];
       last = next.step.at(-1) ?? -1;
     }
   }
-  return with_added(next, added);
+  return with_added(next, added, rank);
 }
 
 // What those lines need not be kept for: the answer has them.
@@ -110,10 +118,11 @@ export function spliced(coarse: Curves, fine: Curves): Curves {
   const names = new Set(parts.flatMap((part) => Object.keys(part.columns)));
   const joined = (name: string, kind: keyof HistoryColumns) =>
     parts.flatMap((part) => part.columns[name]?.[kind] ?? part.step.map(() => null));
+  const of = (name: string) => ({ min: joined(name, "min"), mean: joined(name, "mean"), max: joined(name, "max") });
   return {
     step: parts.flatMap(({ step }) => step),
     time: rising(parts.flatMap(({ time }) => time)),
-    columns: Object.fromEntries([...names].map((name) => [name, { min: joined(name, "min"), mean: joined(name, "mean"), max: joined(name, "max") }])),
+    columns: Object.fromEntries([...names].map((name) => [name, of(name)])),
     exact: false,
   };
 }

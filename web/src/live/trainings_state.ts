@@ -35,11 +35,14 @@ export function with_list(state: TrainingsState, trainings: Training[], asked_at
 
 function with_change(known: Training | undefined, change: TrainingState): Training {
   // A change has all members but these two; one that it lacks is gone.
-  return { ...change, config: known?.config ?? {}, metrics: known?.metrics ?? {} };
+  const next = { ...change, config: known?.config ?? {}, metrics: known?.metrics ?? {} };
+  // Who subscribes hears the last change again, which may be long ago: steps were made since.
+  const is_old = known?.status === change.status && known.attempt === change.attempt && known.current_step > change.current_step;
+  return is_old ? { ...next, current_step: known.current_step, progress: known.progress } : next;
 }
 
 function with_line(known: Training, line: RunEvent): Training {
-  if (line.event !== "metrics" || line["rank"] !== undefined) return known; // of one rank: not of the training
+  if (line.event !== "metrics") return known;
   const current_step = line["step"] as number;
   const progress = known.total_steps > 0 ? (100 * current_step) / known.total_steps : known.progress;
   return { ...known, current_step, progress, metrics: { ...known.metrics, ...(line["values"] as Training["metrics"]) } };

@@ -34,8 +34,8 @@ export function QueuePage() {
       <section aria-labelledby="waiting">
         <h2 id="waiting">Waiting ({line.length})</h2>
         <p className="small">
-          The scheduler goes through it from the top: by priority, of equal ones the earlier first. One that fits starts before those above it where they lose
-          nothing by that.
+          The scheduler goes through it from the top: by priority, of equal ones the earlier first. One that fits starts before those above it where
+          they lose nothing by that.
         </p>
         <p role="status" className="told">
           {queue.told}

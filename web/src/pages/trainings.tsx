@@ -47,7 +47,8 @@ function None({ all, view }: { all: Training[]; view: ListView }) {
         There is no training yet. <a href={new_link()}>Start one</a>, or <code>saemill submit FILE.toml</code> does.
       </p>
     );
-  const words = [view.show === "all" ? "" : ` is ${view.show}`, view.text.trim() && ` matches “${view.text.trim()}”`, view.group && " is of that group"];
+  const text = view.text.trim();
+  const words = [view.show === "all" ? "" : ` is ${view.show}`, text && ` matches “${text}”`, view.group && " is of that group"];
   return <p>None of the {all.length} trainings{words.filter(Boolean).join(" and")}.</p>;
 }
 

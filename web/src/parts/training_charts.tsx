@@ -5,6 +5,7 @@ import { get } from "../api/client";
 import type { MetricCatalog, RunEvent, Training } from "../api/schema";
 import { CHART_HELP, ChartControls } from "../charts/controls";
 import { use_chart_group, type XAxis } from "../charts/group";
+import type { PlotMarker } from "../charts/markers";
 import { NO_CURVES } from "../live/series";
 import { DeviceFigures } from "../training/device_figures";
 import { event_markers } from "../training/event_markers";
@@ -32,6 +33,11 @@ function Group({ name, children, open: at_first = true }: { name: string; childr
   );
 }
 
+function extent_of(markers: readonly PlotMarker[]): readonly [number, number] | undefined {
+  const [first] = markers;
+  return first && [first.x, (markers.at(-1) ?? first).x];
+}
+
 export function TrainingCharts({ training, events }: { training: Training; events: RunEvent[] }) {
   const { id } = training;
   const [axis, set_axis] = useState<XAxis>("step");
@@ -45,11 +51,12 @@ export function TrainingCharts({ training, events }: { training: Training; event
   // Steps are only needed for events that do not tell theirs, so a new one changes no marker that is there.
   const markers = useMemo(() => event_markers(events, axis, clock), [events, axis, clock.step.length > 0]);
   // The first and the last of them are seen, too.
-  const extent = useMemo(() => (markers[0] === undefined ? undefined : ([markers[0].x, (markers.at(-1) ?? markers[0]).x] as const)), [markers]);
+  const extent = useMemo(() => extent_of(markers), [markers]);
   const devices = useMemo(() => devices_of(events, training.device_uuids), [events, training.device_uuids.join()]);
   const reported = Object.keys(curves?.columns ?? {}).join();
   const shown = useMemo(() => figures(catalog.data ?? { data: [] }, reported.split(",").filter(Boolean)), [catalog.data, reported]);
-  const of_ranks = useMemo(() => rank_figures(catalog.data ?? { data: [] }, reported_by_ranks(ranks)), [catalog.data, reported_by_ranks(ranks).join()]);
+  const by_ranks = reported_by_ranks(ranks);
+  const of_ranks = useMemo(() => rank_figures(catalog.data ?? { data: [] }, by_ranks), [catalog.data, by_ranks.join()]);
   if (problem !== null) return <p role="alert" className="error">{problem}</p>;
   if (curves === null || catalog.isPending) return <p>Loading …</p>;
   if (curves.step.length === 0) return <p>It has measured nothing yet.</p>;
@@ -74,7 +81,9 @@ export function TrainingCharts({ training, events }: { training: Training; event
           </Group>
         );
       })}
-      {devices.length > 0 && <Group name="Devices">{() => <DeviceFigures training={training} devices={devices} clock={clock} {...common} />}</Group>}
+      {devices.length > 0 && (
+        <Group name="Devices">{() => <DeviceFigures training={training} devices={devices} clock={clock} {...common} />}</Group>
+      )}
       <p className="small">{CHART_HELP}</p>
     </>
   );

@@ -100,6 +100,7 @@ export function use_queue(): QueueOrder {
     };
     const move = (id: string, place: number) => {
       const { line, arrival: known } = latest.current;
+      if (!line.some((training) => training.id === id)) return; // it has started while it was dragged
       const changes = changes_for(moved(line, known, id, place));
       if (changes === null) set_progress({ told: `${name_of(id)} stays: there are too few priorities for this order.`, refused: null });
       else void change(changes, move_words(name_of(id), place, changes, id, name_of));

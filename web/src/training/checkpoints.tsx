@@ -67,12 +67,14 @@ function Row({ training, checkpoint, pending, ask }: RowProps) {
         </span>
         <span className="buttons">
           {way_on(training) !== null && (
-            <button type="button" disabled={pending} aria-label={`resume from here: ${words}`} onClick={() => ask({ kind: "resume", checkpoint })}>
+            <button type="button" disabled={pending} aria-label={`resume from here: ${words}`}
+              onClick={() => ask({ kind: "resume", checkpoint })}>
               resume from here
             </button>
           )}
           {!is_active(training) && (
-            <button type="button" className="danger" disabled={pending} aria-label={`delete ${words}`} onClick={() => ask({ kind: "delete", checkpoint })}>
+            <button type="button" className="danger" disabled={pending} aria-label={`delete ${words}`}
+              onClick={() => ask({ kind: "delete", checkpoint })}>
               delete
             </button>
           )}
@@ -92,7 +94,10 @@ export function Checkpoints({ training }: { training: Training }) {
     const read = () => void queries.invalidateQueries({ queryKey: ["trainings", id, "checkpoints"], exact: true });
     return live.subscribe(`trainings/${id}/checkpoints`, { message: read, reset: read });
   }, [id, queries]);
-  const list = useQuery({ queryKey: ["trainings", id, "checkpoints"], queryFn: () => get<CheckpointList>(`trainings/${encodeURIComponent(id)}/checkpoints`) });
+  const list = useQuery({
+    queryKey: ["trainings", id, "checkpoints"],
+    queryFn: () => get<CheckpointList>(`trainings/${encodeURIComponent(id)}/checkpoints`),
+  });
   const checkpoints = list.data?.data ?? [];
   return (
     <section className="card" aria-labelledby="checkpoints">

@@ -40,7 +40,11 @@ function Rows({ head, rows }: { head: string[] | null; rows: [string, ...(string
 
 function Difference({ training, other }: { training: Training; other: string }) {
   // Not all that is known of it by the live channels has its configuration.
-  const found = useQuery({ queryKey: ["trainings", other, "config"], queryFn: () => get<Training>(`trainings/${encodeURIComponent(other)}`), staleTime: Infinity });
+  const found = useQuery({
+    queryKey: ["trainings", other, "config"],
+    queryFn: () => get<Training>(`trainings/${encodeURIComponent(other)}`),
+    staleTime: Infinity,
+  });
   if (found.isError) return <p role="alert" className="error">{found.error.message}</p>;
   if (found.isPending) return <p className="small">Loading …</p>;
   const differences = config_differences([training.config, found.data.config]);

@@ -56,7 +56,9 @@ function aligned(cells: Cells, places: readonly number[]): HistoryColumns {
 }
 
 // Histories were asked for with the same times, so their buckets are the same; `live` are the samples since, of each.
-export function measurements(histories: readonly History[], live: readonly (readonly Sample[])[], field: Measured, training: string, asked_at: number): Measurements {
+export function measurements(
+  histories: readonly History[], live: readonly (readonly Sample[])[], field: Measured, training: string, asked_at: number,
+): Measurements {
   const bucket_s = Math.max(1, ...histories.map((history) => history.bucket_s));
   const tables = histories.map((history, i) => {
     const cells = cells_of({ ...history, bucket_s }, field, training);

@@ -27,8 +27,14 @@ interface DeviceFigure {
 }
 
 const FIGURES: DeviceFigure[] = [
-  { field: "utilization", title: "Utilization", help: "Share of time in which any kernel ran; of a CPU slot: of its cores", unit: "%", format: percent, most: 100 },
-  { field: "memory_used", title: "Memory in use", help: "Of all processes on the device; of a CPU slot: what its rank holds", format: bytes, binary: true },
+  {
+    field: "utilization", title: "Utilization", help: "Share of time in which any kernel ran; of a CPU slot: of its cores",
+    unit: "%", format: percent, most: 100,
+  },
+  {
+    field: "memory_used", title: "Memory in use", help: "Of all processes on the device; of a CPU slot: what its rank holds",
+    format: bytes, binary: true,
+  },
   { field: "power_draw", title: "Power", help: "As the driver reads it", unit: "W", format: (value) => rounded(value, "W") },
   { field: "temperature", title: "Temperature", help: "As the driver reads it", unit: "°C", format: (value) => rounded(value, "°C") },
 ];
@@ -52,7 +58,8 @@ function use_histories(training: Training, devices: readonly RunDevice[]): Answe
         const fields = FIGURES.map(({ field }) => field).join();
         // Whole seconds, at least one.
         const since = String(Math.floor(Date.parse(from as string) / 1000));
-        const query = new URLSearchParams({ from: since, buckets: String(BUCKETS), fields, ...(to && { to: String(Math.ceil(Date.parse(to) / 1000) + 1) }) });
+        const until = to && { to: String(Math.ceil(Date.parse(to) / 1000) + 1) };
+        const query = new URLSearchParams({ from: since, buckets: String(BUCKETS), fields, ...until });
         const asked_at = to ? Date.parse(to) / 1000 : use_devices.getState().now;
         return { history: await get<History>(`system/gpus/${encodeURIComponent(uuid)}/history?${query}`), asked_at };
       },
@@ -95,7 +102,10 @@ export function DeviceFigures({ training, devices, clock, group, markers, extent
   };
   const labels = answers.map(({ history: { uuid } }) => called(devices.find((one) => one.uuid === uuid) ?? { uuid, name: uuid }));
   const drawn = tables.map(({ columns }) =>
-    columns.flatMap((one, i): PlotCurve[] => (one.mean.some((value) => value !== null) ? [{ label: labels[i] ?? "", ...curve_look(i), ...one }] : [])),
+    columns.flatMap((one, i): PlotCurve[] => {
+      const measured = one.mean.some((value) => value !== null);
+      return measured ? [{ label: labels[i] ?? "", ...curve_look(i), ...one }] : [];
+    }),
   );
   if (drawn.every((curves) => curves.length === 0)) return <p className="small">Nothing was measured of its devices.</p>;
   return (

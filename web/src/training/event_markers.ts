@@ -6,7 +6,9 @@ import { count } from "../format";
 import { event_words } from "./run_events";
 import { type Clock, step_at } from "./times";
 
-const TONES: Record<string, Tone> = { checkpoint: "quiet", started: "quiet", finished: "good", paused: "wait", rewind: "wait", warning: "wait", failed: "bad" };
+const TONES: Record<string, Tone> = {
+  checkpoint: "quiet", started: "quiet", finished: "good", paused: "wait", rewind: "wait", warning: "wait", failed: "bad",
+};
 
 function label_of(event: RunEvent): string {
   const step = event["step"];

@@ -48,7 +48,7 @@ export function figure_of(catalog: MetricCatalog, names: readonly string[], titl
   const single = rows.length === 1 || title === undefined;
   return {
     title: single ? (rows[0]?.label ?? "") : title,
-    help: rows.map(({ label, help }) => (rows.length > 1 ? `${label}: ${help}` : help)).join(". "),
+    help: rows.map(({ label, help }) => (rows.length > 1 ? `${label}: ${help}` : help)).join("\n"),
     unit: unit === "bytes" ? "" : unit,
     ...(unit === "bytes" && { format: bytes, binary: true }),
     from_zero: names.some((name) => FROM_ZERO.has(name)),

@@ -27,20 +27,24 @@ function main_of({ curves }: MetricFigure): { main?: string } {
 }
 
 export const MetricFigures = memo(function MetricFigures({ figures, curves, group, markers, extent }: Props<Curves>) {
+  const common = { group, markers, ...(extent && { extent }) };
   const x = group.axis === "step" ? curves.step : curves.time;
   return figures.map((figure) => {
     const drawn = figure.curves.flatMap(({ name, label, look }): PlotCurve[] => {
       const columns = curves.columns[name];
       return columns === undefined ? [] : [{ label, ...look, ...columns }];
     });
-    return <Plot key={figure.title} {...words(figure)} {...main_of(figure)} group={group} x={x} curves={drawn} markers={markers} {...(extent && { extent })} />;
+    return <Plot key={figure.title} {...words(figure)} {...main_of(figure)} {...common} x={x} curves={drawn} />;
   });
 });
 
 export const RankFigures = memo(function RankFigures({ figures, curves, group, markers, extent }: Props<Curves[]>) {
+  const common = { group, markers, ...(extent && { extent }) };
   return figures.map((figure) => {
     const { step, time, columns } = by_rank(curves, figure.curves[0]?.name ?? "");
-    const drawn = columns.flatMap((one, rank): PlotCurve[] => (one === null ? [] : [{ label: `rank ${rank}`, ...curve_look(rank), mean: one.mean }]));
-    return <Plot key={figure.title} legend {...words(figure)} group={group} x={group.axis === "step" ? step : time} curves={drawn} markers={markers} {...(extent && { extent })} />;
+    const drawn = columns.flatMap((one, rank): PlotCurve[] =>
+      one === null ? [] : [{ label: `rank ${rank}`, ...curve_look(rank), mean: one.mean }],
+    );
+    return <Plot key={figure.title} legend {...words(figure)} {...common} x={group.axis === "step" ? step : time} curves={drawn} />;
   });
 });

@@ -39,5 +39,6 @@ export function time_at({ step, time }: Clock, at: number): number | null {
 export function steps_of(clock: Clock, [from, to]: readonly [number, number]): [number, number] {
   const first = clock.step[0] ?? 0;
   const last = clock.step.at(-1) ?? 0;
-  return [step_at(clock, from) ?? (from < (clock.time[0] ?? 0) ? first : last), step_at(clock, to) ?? (to < (clock.time[0] ?? 0) ? first : last)];
+  const step = (time: number) => step_at(clock, time) ?? (time < (clock.time[0] ?? 0) ? first : last);
+  return [step(from), step(to)];
 }

@@ -88,16 +88,14 @@ export function use_zoomed(id: string, coarse: Curves | null, group: ChartGroup)
   );
 }
 
-// Of each rank by itself, where ranks report anything by themselves: rank 1 tells.
+// Of each rank by itself, where there are several.
 export function use_rank_curves(id: string, world_size: number, lines: readonly RunEvent[]): Curves[] {
-  const query = (rank: number, enabled: boolean) => ({
-    queryKey: ["trainings", id, "rank-metrics", rank],
-    queryFn: async () => curves_of(await get<TrainingSeries>(target(id, `&rank=${rank}`))),
-    enabled,
+  const ranks = Array.from({ length: world_size > 1 ? Math.min(world_size, MOST_RANKS) : 0 }, (_, rank) => rank);
+  const found = useQueries({
+    queries: ranks.map((rank) => ({
+      queryKey: ["trainings", id, "rank-metrics", rank],
+      queryFn: async () => curves_of(await get<TrainingSeries>(target(id, `&rank=${rank}`))),
+    })),
   });
-  const probe = useQuery(query(1, world_size > 1));
-  const reported = (probe.data?.step.length ?? 0) > 0 || lines.some((line) => line["rank"] !== undefined);
-  const count = reported ? Math.min(world_size, MOST_RANKS) : 0;
-  const found = useQueries({ queries: Array.from({ length: count }, (_, rank) => query(rank, true)) });
   return found.map(({ data }, rank) => with_lines(data ?? NO_CURVES, lines, rank));
 }

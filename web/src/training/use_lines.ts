@@ -10,7 +10,8 @@ export function use_lines(id: string, take: (lines: RunEvent[]) => void, reset: 
   latest.current = { take, reset };
   useEffect(() => {
     const message = batched<Message>((messages) => {
-      const lines = messages.filter(({ event }) => event === "training:progress" || event === "training:warning").map(({ data }) => data as RunEvent);
+      const told = messages.filter(({ event }) => event === "training:progress" || event === "training:warning");
+      const lines = told.map(({ data }) => data as RunEvent);
       if (lines.length > 0) latest.current.take(lines);
     });
     return live.subscribe(`trainings/${id}/progress`, { message, reset: () => latest.current.reset() });

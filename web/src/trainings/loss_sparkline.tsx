@@ -26,22 +26,29 @@ function use_seen(element: RefObject<Element | null>): boolean {
 
 const STALE_MS = 30_000; // of one that went on while nobody looked
 
+// What it ended with is read once more.
+function loss_key(id: string, completed_at: string | undefined): string[] {
+  return ["trainings", id, "loss", completed_at ?? "runs"];
+}
+
+async function load(id: string): Promise<LossPoint[]> {
+  return points_of(await get<TrainingSeries>(`trainings/${encodeURIComponent(id)}/metrics?names=loss&buckets=${BUCKETS}`));
+}
+
 function use_loss(training: Training, seen: boolean): LossPoint[] {
   const queries = useQueryClient();
   const { id, completed_at, current_step } = training;
   const loss = training.metrics["loss"];
-  // What it ended with is read once more.
-  const key = ["trainings", id, "loss", completed_at ?? "runs"];
   const curve = useQuery({
-    queryKey: key,
-    queryFn: async () => points_of(await get<TrainingSeries>(`trainings/${encodeURIComponent(id)}/metrics?names=loss&buckets=${BUCKETS}`)),
+    queryKey: loss_key(id, completed_at),
+    queryFn: () => load(id),
     enabled: seen && training.attempt > 0,
     staleTime: is_active(training) ? STALE_MS : Infinity,
     placeholderData: (before) => before,
   });
   useEffect(() => {
     if (!seen || typeof loss !== "number") return;
-    queries.setQueryData<LossPoint[]>(["trainings", id, "loss", completed_at ?? "runs"], (known) => known && with_point(known, { step: current_step, loss }));
+    queries.setQueryData<LossPoint[]>(loss_key(id, completed_at), (known) => known && with_point(known, { step: current_step, loss }));
   }, [queries, id, completed_at, current_step, loss, seen]);
   return curve.data ?? [];
 }

@@ -1,0 +1,18 @@
+// Trainings of this server as speed_estimate.h wants to learn from them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "control/api/services.h"
+#include "control/select/speed_estimate.h"
+
+namespace saemill::api {
+
+// The name that all of these devices have; empty: they differ, or one of them is not here.
+std::string common_name(const Snapshot& snapshot, const std::vector<std::string>& ids);
+
+// Those whose devices are still here. None while the store is away: an estimate does not wait for it.
+std::vector<PastRun> past_runs(const Services& services, const Snapshot& snapshot);
+
+}  // namespace saemill::api
