@@ -275,20 +275,32 @@ class Queue(TrainingsTest):
             self.complete(one["id"], config(100, seed=one["config"]["train"]["seed"]))
 
     def test_a_pair_waits_for_both(self):
-        """Those behind it take what it cannot use, never what it waits for."""
+        """Those behind it take what it cannot use, and what it waits for only where they are done before it could start."""
         server = self.server
         holder = server.submit(config(ENDLESS), gpu_ids=[1])
         server.until_step(holder, 5)
         pair = server.submit(config(100), gpu_ids=[0, 1])
-        behind = server.submit(config(100, seed=1), gpu_ids=[0])
+        behind = server.submit(config(2 * ENDLESS, seed=1), gpu_ids=[0])
         aside = server.submit(config(100, seed=1), gpu_ids=[2])
         self.complete(aside, config(100, seed=1))
+        short = server.submit(config(100, seed=2), gpu_ids=[0])  # as long as the one aside took
+        self.complete(short, config(100, seed=2))
         self.assertEqual(server.training(pair)["status"], "queued")
         self.assertEqual(server.training(behind)["status"], "queued")
         server.control(holder, "cancel")
         self.complete(pair, config(100))
-        self.complete(behind, config(100, seed=1))
+        server.until_step(behind, 5)
         self.assertGreaterEqual(server.training(behind)["started_at"], server.training(pair)["completed_at"])
+
+    def test_when_each_is_expected(self):
+        """By how fast the ones before went: of the next one, and of who comes after that."""
+        server = self.server
+        self.complete(server.submit(config(200), gpu_ids=[0]), config(200))
+        holder = server.submit(config(ENDLESS), gpu_ids=[0])
+        server.until_step(holder, 5)
+        queue = [server.submit(config(ENDLESS, seed=seed), gpu_ids=[0]) for seed in (1, 2)]
+        first, second = (server.until(one, lambda seen: "expected_start" in seen["reason"])["reason"]["expected_start"] for one in queue)
+        self.assertLess(first, second)
 
 
 if __name__ == "__main__":

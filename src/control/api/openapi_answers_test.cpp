@@ -11,6 +11,7 @@
 #include "control/api/schema_check.h"
 #include "control/api/services_fixture.h"
 #include "control/api/training_feed.h"
+#include "control/store/measured_run_fixture.h"
 
 namespace saemill::api {
 namespace {
@@ -187,7 +188,7 @@ void OpenapiAnswers::ask_estimate_and_inspect() {
        {"", R"(, "gpu_ids": [0, 4])", R"(, "gpu_ids": ["cpu:0"])", R"(, "device_count": 30)"})
     expect(200, "POST", estimate, fmt::format(R"({{"config": {}{}}})", kConfig, devices));
   expect(200, "POST", estimate, fmt::format(R"({{"config": {}}})", config_of("shard.safetensors")));
-  add_measured(*database_, "measured", kConfig, R"(["GPU-00000000"])");
+  testing_tools::add_measured(*database_, "measured", kConfig, R"(["GPU-00000000"])");
   for (const char* devices : {"", R"(, "gpu_ids": [0, 1])"})
     expect(200, "POST", estimate, fmt::format(R"({{"config": {}{}}})", kConfig, devices));
   for (const auto& [target, begin] : std::map<std::string, std::string>{

@@ -7,8 +7,8 @@
 #include "common/base/proc.h"
 #include "control/api/allowed_path.h"
 #include "control/api/endpoints.h"
-#include "control/api/past_runs.h"
 #include "control/api/problem.h"
+#include "control/jobs/past_runs.h"
 #include "control/select/selection.h"
 
 namespace saemill::api {
@@ -225,7 +225,8 @@ HttpResponse estimate_training(Services& services, const Request& request) {
   if (asked.data) shape.d_in = asked.data->d_in;
   shape.batch = estimate.batch_global;
   if (const std::string name = known_name(*snapshot, names); !name.empty())
-    add_speed(json, estimate_speed(shape, name, devices.count, past_runs(services, *snapshot)));
+    add_speed(json, estimate_speed(shape, name, devices.count,
+                                   past_runs(*services.measured_runs, services.info.server_id, *snapshot)));
   return json_response(json);
 }
 

@@ -8,7 +8,7 @@
 
 #include "control/api/endpoints.h"
 #include "control/api/problem.h"
-#include "control/api/run_folder_fixture.h"
+#include "control/store/measured_run_fixture.h"
 
 namespace saemill::api {
 namespace {
@@ -229,9 +229,9 @@ TEST_F(Planning, TheSpeedIsThatOfEarlierTrainings) {
   RunConfig run = run_config_from_json(nlohmann::json(config()));
   run = resolve_run_config(run, 64, 1000, 1);
   const std::string resolved = run_config_to_json(run).dump();
-  add_measured(*database_, "one", resolved, R"(["GPU-00000000-0000"])");
-  add_measured(*database_, "gone", resolved, R"(["GPU-no-more"])");
-  add_measured(*database_, "other keys", R"({"nonsense": 1})", R"(["GPU-00000000-0000"])");
+  testing_tools::add_measured(*database_, "one", resolved, R"(["GPU-00000000-0000"])");
+  testing_tools::add_measured(*database_, "gone", resolved, R"(["GPU-no-more"])");
+  testing_tools::add_measured(*database_, "other keys", R"({"nonsense": 1})", R"(["GPU-00000000-0000"])");
   const double once = static_cast<double>(run.train.batch_size) / 0.1;
   const Json found = speed({1});
   EXPECT_NEAR(found["activations_per_second"].get<double>(), once, 1e-6);
@@ -240,7 +240,8 @@ TEST_F(Planning, TheSpeedIsThatOfEarlierTrainings) {
   EXPECT_FALSE(speed({3}).contains("based_on")) << "a CPU slot is something else";
   EXPECT_FALSE(speed({0, 1}).contains("efficiency"));
   // 100 ms of which 20 are exchange: two of them compute for 80 each what took one 100.
-  add_measured(*database_, "two", resolved, R"(["GPU-00000000-0000", "GPU-00000001-0000"])", 20);
+  testing_tools::add_measured(*database_, "two", resolved, R"(["GPU-00000000-0000", "GPU-00000001-0000"])",
+                              20);
   const Json both = speed({0, 1});
   EXPECT_GT(both["efficiency"].get<double>(), 0.5);
   EXPECT_LT(both["efficiency"].get<double>(), 1);

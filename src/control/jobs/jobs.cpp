@@ -33,10 +33,11 @@ Jobs::Impl::Impl(JobsOptions given, Database& database, Leases& its_leases, Moni
       monitor(its_monitor),
       checkpoints(database),
       metrics(database),
+      measured_runs(database),
       board(database, options.host, listener),
       pump(database, board, [this](const std::string& id) { on_started(id); }),
       supervisor({runs(), options.hang_after}, board, pump, leases),
-      starter(options, board, leases, monitor, metrics,
+      starter(options, board, leases, monitor, metrics, measured_runs,
               [this](const std::string& id) { return pump.predicted_end(id); }),
       wake_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 

@@ -41,6 +41,7 @@ struct Jobs::Impl {
   Monitor& monitor;
   Checkpoints checkpoints;
   TrainingMetrics metrics;
+  MeasuredRuns measured_runs;
   TrainingBoard board;
   EventPump pump;
 

@@ -57,7 +57,8 @@ int64_t disk_room(const RunConfig& config) {
   return 3 * weights + weights;  // weights and two moments; the SAE
 }
 
-WaitingJob Placement::waiting(const TrainingRow& training, const Snapshot& snapshot) {
+WaitingJob Placement::waiting(const TrainingRow& training, const Snapshot& snapshot,
+                              std::optional<double> left) {
   WaitingJob job;
   job.id = training.id;
   job.priority = static_cast<int>(training.priority);
@@ -69,31 +70,36 @@ WaitingJob Placement::waiting(const TrainingRow& training, const Snapshot& snaps
     if (!job.devices.empty()) job.devices = still_there(job.devices, snapshot);
     job.count = std::min(job.count, std::max(1, well_devices(snapshot)));
   }
-  if (training.time_limit_s) job.duration = static_cast<double>(*training.time_limit_s);
-  job.memory = memory(training, snapshot, job.devices, job.count);
+  const auto names = job.devices.empty() ? first_names(snapshot, job.count) : job.devices;
+  Known& of_it = known(training);
+  job.duration = left ? left : expected_(training, of_it.config, names, snapshot);
+  if (training.time_limit_s) {
+    const auto limit = static_cast<double>(*training.time_limit_s);
+    job.duration = std::min(limit, job.duration.value_or(limit));
+  }
+  job.memory = memory(of_it, snapshot, names);
   return job;
 }
 
-int64_t Placement::memory(const TrainingRow& training, const Snapshot& snapshot,
-                          const std::vector<std::string>& devices, int count) {
-  auto known = known_.find(training.id);
-  if (known == known_.end()) {
-    auto config = run_config_from_json(nlohmann::json::parse(training.config));
-    known = known_.emplace(training.id, Known{std::move(config), {}}).first;
-  }
-  const auto names = devices.empty() ? first_names(snapshot, count) : devices;
-  const EstimateDevices on = estimate_devices(snapshot, names, constants_);
-  const auto key = fmt::format("{} {}", names.size(), on.memory == DeviceMemory::gpu ? "gpu" : "cpu");
-  auto& memory = known->second.memory;
-  const auto found = memory.find(key);
-  if (found != memory.end()) return found->second;
+Placement::Known& Placement::known(const TrainingRow& training) {
+  const auto found = known_.find(training.id);
+  if (found != known_.end()) return found->second;
+  auto config = run_config_from_json(nlohmann::json::parse(training.config));
+  return known_.emplace(training.id, Known{std::move(config), {}}).first->second;
+}
+
+int64_t Placement::memory(Known& known, const Snapshot& snapshot, const std::vector<std::string>& devices) {
+  const EstimateDevices on = estimate_devices(snapshot, devices, constants_);
+  const auto key = fmt::format("{} {}", devices.size(), on.memory == DeviceMemory::gpu ? "gpu" : "cpu");
+  const auto found = known.memory.find(key);
+  if (found != known.memory.end()) return found->second;
   int64_t bytes = 0;  // so many devices do not suit it: the launcher says so
   try {
     const auto cores = static_cast<int64_t>(allowed_cores().size());
-    bytes = estimate_on(known->second.config, std::nullopt, on, cores).memory_required;
+    bytes = estimate_on(known.config, std::nullopt, on, cores).memory_required;
   } catch (const ConfigError&) {
   }
-  return memory[key] = bytes;
+  return known.memory[key] = bytes;
 }
 
 }  // namespace saemill

@@ -1,9 +1,11 @@
 // What trainings ask of the scheduler: devices, memory, time.
 #pragma once
 
+#include <functional>
 #include <map>
-#include <mutex>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "control/jobs/schedule.h"
 #include "control/select/device_estimate.h"
@@ -14,11 +16,17 @@ namespace saemill {
 // Not thread-safe.
 class Placement {
  public:
-  explicit Placement(MeasuredConstants constants) : constants_(std::move(constants)) {}
+  // Of a training on these devices, as ExpectedDuration::seconds().
+  using Expected =
+      std::function<std::optional<double>(const TrainingRow& training, const RunConfig& config,
+                                          const std::vector<std::string>& devices, const Snapshot& snapshot)>;
+  Placement(MeasuredConstants constants, Expected expected)
+      : constants_(std::move(constants)), expected_(std::move(expected)) {}
 
   // `failed_dependency` and `waiting_for` are the caller's. After a restart it asks for no more devices than
   // this machine still has that are well: the batch is global, so fewer give the same result.
-  WaitingJob waiting(const TrainingRow& training, const Snapshot& snapshot);
+  // `left`: seconds, by its own speed; without it its duration is the expected one. At most its time limit.
+  WaitingJob waiting(const TrainingRow& training, const Snapshot& snapshot, std::optional<double> left = {});
   void forget(const std::string& id) { known_.erase(id); }
 
  private:
@@ -26,10 +34,11 @@ class Placement {
     RunConfig config;
     std::map<std::string, int64_t> memory;  // by number and kind of devices
   };
-  int64_t memory(const TrainingRow& training, const Snapshot& snapshot,
-                 const std::vector<std::string>& devices, int count);
+  Known& known(const TrainingRow& training);
+  int64_t memory(Known& known, const Snapshot& snapshot, const std::vector<std::string>& devices);
 
   MeasuredConstants constants_;
+  Expected expected_;
   std::map<std::string, Known> known_;
 };
 

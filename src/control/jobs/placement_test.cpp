@@ -38,10 +38,26 @@ TrainingRow asked(int64_t count) {
 
 class PlacementTest : public ::testing::Test {
  protected:
-  Placement placement_{[](const Device&, const std::string&) { return std::optional<DeviceConstants>(); }};
+  std::optional<double> expected_;
+  Placement placement_{[](const Device&, const std::string&) { return std::optional<DeviceConstants>(); },
+                       [this](const auto&...) { return expected_; }};
 };
 
 using enum Availability;
+
+TEST_F(PlacementTest, ItsDurationIsItsOwnThenTheExpectedOneAndAtMostItsLimit) {
+  const Snapshot here = machine({free});
+  TrainingRow row = asked(1);
+  EXPECT_EQ(placement_.waiting(row, here).duration, std::nullopt);
+  expected_ = 100;
+  EXPECT_EQ(placement_.waiting(row, here).duration, 100);
+  EXPECT_EQ(placement_.waiting(row, here, 200).duration, 200);
+  row.time_limit_s = 150;
+  EXPECT_EQ(placement_.waiting(row, here).duration, 100);
+  EXPECT_EQ(placement_.waiting(row, here, 200).duration, 150);
+  expected_.reset();
+  EXPECT_EQ(placement_.waiting(row, here).duration, 150);
+}
 
 TEST_F(PlacementTest, FewerDevicesOnlyAfterARestartAndOnlyWhereTheyAreGone) {
   const Snapshot all = machine({leased, leased, free, foreign}),

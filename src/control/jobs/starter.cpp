@@ -44,14 +44,15 @@ std::string joined(const std::vector<std::string>& parts) {
 }  // namespace
 
 Starter::Starter(const JobsOptions& options, TrainingBoard& board, Leases& leases, Monitor& monitor,
-                 TrainingMetrics& metrics, PredictedEnd predicted_end)
+                 TrainingMetrics& metrics, const MeasuredRuns& measured_runs, PredictedEnd predicted_end)
     : options_(options),
       board_(board),
       leases_(leases),
       monitor_(monitor),
       metrics_(metrics),
       predicted_end_(std::move(predicted_end)),
-      placement_(options.gpu_constants) {}
+      expected_(measured_runs, options.server_id),
+      placement_(options.gpu_constants, [this](const auto&... of) { return expected_.seconds(of...); }) {}
 
 void Starter::forget(const std::string& training) {
   placement_.forget(training);
@@ -83,8 +84,7 @@ std::optional<double> Starter::seconds_left(const TrainingRow& training) {
 }
 
 void Starter::add_waiting(ScheduleInput& input, const TrainingRow& training, const Snapshot& snapshot) {
-  WaitingJob job = placement_.waiting(training, snapshot);
-  if (const auto left = seconds_left(training)) job.duration = std::min(*left, job.duration.value_or(*left));
+  WaitingJob job = placement_.waiting(training, snapshot, seconds_left(training));
   for (const std::string& id : device_list(training.after)) {
     const auto before = board_.store().find(id);
     if (!before || before->status == Status::completed) continue;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "control/jobs/expected_duration.h"
 #include "control/jobs/jobs.h"
 #include "control/jobs/placement.h"
 #include "control/jobs/training_board.h"
@@ -23,7 +24,7 @@ class Starter {
  public:
   using PredictedEnd = std::function<std::optional<double>(const std::string& training)>;
   Starter(const JobsOptions& options, TrainingBoard& board, Leases& leases, Monitor& monitor,
-          TrainingMetrics& metrics, PredictedEnd predicted_end);
+          TrainingMetrics& metrics, const MeasuredRuns& measured_runs, PredictedEnd predicted_end);
 
   // `active`: those that hold devices or have a launcher; of them, those that must start again wait too.
   // True: something was started. Error{retry}: the store is away, or the disk refuses one of them; the others
@@ -58,6 +59,7 @@ class Starter {
   Monitor& monitor_;
   TrainingMetrics& metrics_;
   PredictedEnd predicted_end_;
+  ExpectedDuration expected_;
   Placement placement_;
   std::map<std::string, std::optional<double>> step_ms_;  // of those that ran before, as last measured
   std::map<std::string, double> noted_at_;                // monotonic: when why it waits was last written

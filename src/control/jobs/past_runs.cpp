@@ -1,11 +1,10 @@
-#include "control/api/past_runs.h"
+#include "control/jobs/past_runs.h"
 
 #include "common/base/error.h"
 #include "control/jobs/placement.h"
 #include "control/select/selection.h"
-#include "control/store/measured_runs.h"
 
-namespace saemill::api {
+namespace saemill {
 namespace {
 
 std::optional<PastRun> past_run(const MeasuredRun& measured, const Snapshot& snapshot) {
@@ -38,15 +37,16 @@ std::string common_name(const Snapshot& snapshot, const std::vector<std::string>
   return name;
 }
 
-std::vector<PastRun> past_runs(const Services& services, const Snapshot& snapshot) {
+std::vector<PastRun> past_runs(const MeasuredRuns& measured, const std::string& server_id,
+                               const Snapshot& snapshot) {
   std::vector<PastRun> runs;
   try {
-    for (const MeasuredRun& measured : services.measured_runs->newest(services.info.server_id))
-      if (auto run = past_run(measured, snapshot)) runs.push_back(*std::move(run));
+    for (const MeasuredRun& one : measured.newest(server_id))
+      if (auto run = past_run(one, snapshot)) runs.push_back(*std::move(run));
   } catch (const Error& error) {
     if (error.code() != ErrorCode::retry) throw;
   }
   return runs;
 }
 
-}  // namespace saemill::api
+}  // namespace saemill
