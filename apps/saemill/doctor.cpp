@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "commands.h"
+#include "common/base/memory_text.h"
 #include "common/base/proc.h"
 #include "control/launch/worker_client.h"
 #include "machine.h"
@@ -131,11 +132,10 @@ void cpu_checks(const Snapshot& snapshot, std::vector<Check>& checks) {
                     fmt::format("{}, {} cores,{}", snapshot.host.cpu_name, snapshot.host.cores,
                                 found.empty() ? " no vector extensions known here" : found),
                     fast ? "" : "without bf16 products train.dtype = \"f32\" is as fast"});
-  checks.push_back(
-      {"memory", "ok",
-       fmt::format("{:.1f} of {:.1f} GB available", static_cast<double>(snapshot.host.memory_available) / 1e9,
-                   static_cast<double>(snapshot.host.memory_total) / 1e9),
-       ""});
+  checks.push_back({"memory", "ok",
+                    fmt::format("{} of {} available", memory_text(snapshot.host.memory_available),
+                                memory_text(snapshot.host.memory_total)),
+                    ""});
 }
 
 // The nearest folder above that exists: the one that would be written to.

@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "common/base/error.h"
+#include "common/base/memory_text.h"
 #include "common/base/proc.h"
 #include "control/launch/devices.h"
 #include "control/launch/worker_client.h"
@@ -57,16 +58,16 @@ RunConfig config_of_model(const Options& options) {
 
 void print(const Json& json) {
   for (const Json& device : json["devices"]) {
-    std::printf("%s  %.1f MB", device["gpu"].get<std::string>().c_str(),
-                device["memory_required"].get<double>() / 1e6);
+    std::printf("%s  %s", device["gpu"].get<std::string>().c_str(),
+                memory_text(device["memory_required"].get<int64_t>()).c_str());
     if (device.contains("memory_free"))
-      std::printf(" of %.1f MB free: %s", device["memory_free"].get<double>() / 1e6,
+      std::printf(" of %s free: %s", memory_text(device["memory_free"].get<int64_t>()).c_str(),
                   device["fits"].get<bool>() ? "fits" : "does not fit");
     std::printf("\n");
   }
   std::printf("each device:\n");
   for (const auto& [category, bytes] : json["devices"][0]["breakdown"].items())
-    std::printf("  %-10s %10.1f MB\n", category.c_str(), bytes.get<double>() / 1e6);
+    std::printf("  %-10s %10s\n", category.c_str(), memory_text(bytes.get<int64_t>()).c_str());
   if (!json.value("context_measured", true))
     std::printf("the context is assumed; `saemill estimate --calibrate --devices gpu:0` measures it here\n");
   const Json& batch = json["batch"];
@@ -106,8 +107,8 @@ int calibrate(const Options& options) {
     const DeviceConstants found = measure_constants(data_folder(""), gpu, options.worker);
     list.push_back({{"name", gpu.name}, {"uuid", gpu.uuid}, {"context", found.context}});
     if (!options.json)
-      std::printf("%s: %.1f MB besides a training's buffers\n", gpu.name.c_str(),
-                  static_cast<double>(found.context) / 1e6);
+      std::printf("%s: %s besides a training's buffers\n", gpu.name.c_str(),
+                  memory_text(found.context).c_str());
   }
   if (options.json) std::printf("%s\n", Json{{"calibrated", list}}.dump().c_str());
   return 0;

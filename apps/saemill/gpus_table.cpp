@@ -1,4 +1,5 @@
 #include "gpus_table.h"
+#include "common/base/memory_text.h"
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -75,10 +76,11 @@ std::string number(const std::optional<double>& value, const char* unit) {
 
 std::string memory(const Device& device) {
   if (!device.memory_used) return "-";
-  const double used = static_cast<double>(*device.memory_used) / 1e9;
+  constexpr double kGibibyte = 1 << 30;  // one unit in a column
+  const double used = static_cast<double>(*device.memory_used) / kGibibyte;
   return device.memory_total
-             ? fmt::format("{:.1f}/{:.1f} GB", used, static_cast<double>(*device.memory_total) / 1e9)
-             : fmt::format("{:.1f} GB", used);
+             ? fmt::format("{:.1f}/{:.1f} GiB", used, static_cast<double>(*device.memory_total) / kGibibyte)
+             : fmt::format("{:.1f} GiB", used);
 }
 
 std::string power(const Device& device) {
@@ -125,8 +127,8 @@ std::string summary(const std::vector<Device>& devices) {
   if (sums.contains("average_utilization"))
     text += fmt::format("; load {:.0f}% on average", sums["average_utilization"].get<double>());
   if (sums.contains("total_memory_used"))
-    text += fmt::format("; {:.1f} of {:.1f} GB", sums["total_memory_used"].get<double>() / 1e9,
-                        sums.value("total_memory_total", 0.0) / 1e9);
+    text += fmt::format("; {} of {}", memory_text(sums["total_memory_used"].get<int64_t>()),
+                        memory_text(sums.value("total_memory_total", int64_t{0})));
   if (sums.contains("total_power_draw"))
     text += fmt::format("; {:.0f} W", sums["total_power_draw"].get<double>());
   return text + "\n";

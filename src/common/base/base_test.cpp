@@ -4,6 +4,7 @@
 
 #include "common/base/error.h"
 #include "common/base/file.h"
+#include "common/base/memory_text.h"
 #include "common/base/random.h"
 
 namespace saemill {
@@ -40,6 +41,13 @@ TEST(Random, NormalHasUnitMoments) {
   EXPECT_NEAR(squares / kCount, 1.0, 0.02);
   EXPECT_NE(random_bits(7, 1, 0), random_bits(7, 2, 0));
   EXPECT_NE(random_bits(7, 1, 0), random_bits(8, 1, 0));
+}
+
+TEST(MemoryText, IsInBinaryUnits) {
+  EXPECT_EQ(memory_text(0), "0.0 MiB");
+  EXPECT_EQ(memory_text(512 << 20), "512.0 MiB");
+  EXPECT_EQ(memory_text(int64_t{1} << 30), "1.0 GiB");
+  EXPECT_EQ(memory_text(150'000'000'000), "139.7 GiB");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/memory_text.h"
 #include "control/api/problem.h"
 #include "control/select/device_estimate.h"
 #include "control/select/selection.h"
@@ -38,8 +39,8 @@ std::string pointer_to(const Snapshot& snapshot, const std::vector<std::string>&
 
 std::string message_of(const saemill::Problem& problem) {
   if (problem.code != "memory") return problem.message;
-  return fmt::format("{} has {:.1f} GB of memory altogether; {:.1f} GB are needed", problem.gpu,
-                     problem.value.get<double>() / 1e9, problem.limit.get<double>() / 1e9);
+  return fmt::format("{} has {} of memory altogether; {} are needed", problem.gpu,
+                     memory_text(problem.value.get<int64_t>()), memory_text(problem.limit.get<int64_t>()));
 }
 
 // The most devices of this machine that can train together. What is any: GPUs where there are some.

@@ -1,4 +1,5 @@
 #include "control/jobs/waiting_reason.h"
+#include "common/base/memory_text.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -7,10 +8,6 @@
 
 namespace saemill {
 namespace {
-
-std::string gigabytes(int64_t bytes) {
-  return fmt::format("{:.1f} GB", static_cast<double>(bytes) / 1e9);
-}
 
 std::string devices(size_t count) {
   return fmt::format("{} device{}", count, count == 1 ? "" : "s");
@@ -48,9 +45,9 @@ Wait named_cannot(const Machine& machine, const Demand& demand) {
       return wait(
           job, "too_little_memory",
           fmt::format("it names {}, which has {}; {} with the usual margin are needed", place.name,
-                      place.memory ? gigabytes(*place.memory) + (place.use == Use::free ? " free" : "")
+                      place.memory ? memory_text(*place.memory) + (place.use == Use::free ? " free" : "")
                                    : "an unknown amount of memory",
-                      gigabytes(job.memory)));
+                      memory_text(job.memory)));
   }
   return wait(job, "device_missing", "its devices cannot be had together");
 }
@@ -123,8 +120,8 @@ Wait cannot_run(const Machine& machine, const Demand& demand) {
   if (const size_t left = together(allowed); left < demand.count)
     return wait(job, "excluded",
                 fmt::format("needs {}; {} are left beside those it excludes", devices(demand.count), left));
-  const std::string needed =
-      fmt::format("needs {} with {} each and the usual margin", devices(demand.count), gigabytes(job.memory));
+  const std::string needed = fmt::format("needs {} with {} each and the usual margin", devices(demand.count),
+                                         memory_text(job.memory));
   if (const size_t left = together(large); left < demand.count)
     return wait(job, "too_little_memory", fmt::format("{}; {} of this machine have that", needed, left));
   for (const Place& place : machine.places) {

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "common/base/memory_text.h"
 #include "common/base/proc.h"
 
 namespace saemill {
@@ -16,15 +17,15 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t kHiddenUseBytes = int64_t{256} << 20;
 constexpr double kHiddenUsePercent = 10;
 
-std::string megabytes(std::optional<int64_t> bytes) {
-  return bytes ? fmt::format("{:.0f} MB", static_cast<double>(*bytes) / 1e6) : "unknown memory";
+std::string known_memory(std::optional<int64_t> bytes) {
+  return bytes ? memory_text(*bytes) : "unknown memory";
 }
 
 std::string describe(const DeviceProcess& process) {
   std::string command = process.command.value_or("hidden process");
   if (command.size() > 60) command = command.substr(0, 57) + "...";
   return fmt::format("pid {} of {} ({}, {})", process.pid, process.user.value_or("somebody"), command,
-                     megabytes(process.memory_used));
+                     known_memory(process.memory_used));
 }
 
 bool belongs_to(const DeviceProcess& process, const Lease& lease, bool pids_hidden) {
@@ -101,7 +102,7 @@ void decide_availability(Device& device, const Lease* lease, const InventoryInpu
   if (used_by_somebody_hidden(device, input.pids_hidden))
     return set(Availability::foreign, "hidden_process",
                fmt::format("in use ({}), by a process that cannot be seen from here",
-                           megabytes(device.memory_used)));
+                           known_memory(device.memory_used)));
   set(Availability::free, "free", "free");
 }
 

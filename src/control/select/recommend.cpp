@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/error.h"
+#include "common/base/memory_text.h"
 #include "control/select/device_sets.h"
 #include "control/select/selection.h"
 #include "control/select/topology_score.h"
@@ -13,10 +14,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr double kHeatStep = 5;  // degrees; smaller differences say nothing
-
-std::string gigabytes(int64_t bytes) {
-  return fmt::format("{:.1f} GB", static_cast<double>(bytes) / 1e9);
-}
 
 // Devices that may serve together.
 using Group = std::vector<const Device*>;
@@ -40,7 +37,7 @@ std::optional<Reason> why_not(const Device& device, const RecommendRequest& requ
   if (fit == MemoryFit::unknown) return Reason{"memory", "it does not tell how much memory is free"};
   const int64_t needed = request.memory + memory_margin(device.kind, request.memory);
   return Reason{"memory", fmt::format("{} free; {} with the usual margin are needed",
-                                      gigabytes(*device.memory_free), gigabytes(needed))};
+                                      memory_text(*device.memory_free), memory_text(needed))};
 }
 
 std::vector<Group> make_groups(const Snapshot& snapshot, const RecommendRequest& request,
@@ -107,9 +104,9 @@ Choice describe(const Snapshot& snapshot, const Group& group, const Places& plac
   }
   auto& reasons = choice.reasons;
   if (least_free)
-    reasons.push_back(request.memory > 0 ? fmt::format("{} free, {} needed", gigabytes(*least_free),
-                                                       gigabytes(request.memory))
-                                         : fmt::format("{} free", gigabytes(*least_free)));
+    reasons.push_back(request.memory > 0 ? fmt::format("{} free, {} needed", memory_text(*least_free),
+                                                       memory_text(request.memory))
+                                         : fmt::format("{} free", memory_text(*least_free)));
   reasons.push_back("healthy, and nobody else is on it");
   reasons.push_back(one_model ? devices[0]->name : "several models: the slowest sets the pace");
   const bool gpus = devices[0]->kind != DeviceKind::cpu;
@@ -141,7 +138,7 @@ std::string what_helps(const Recommendation& found, const RecommendRequest& requ
   if (busy > 0) help += fmt::format("; wait for {} that {} busy", busy, busy == 1 ? "is" : "are");
   if (small > 0)
     help += fmt::format("; {} more would do with less memory each (the largest has {} free)", small,
-                        gigabytes(largest_free));
+                        memory_text(largest_free));
   if (models > 1 && !request.mixed_models)
     help += fmt::format("; accept mixed models: {} would do together", together);
   return help;

@@ -2,16 +2,13 @@
 #include <map>
 #include <set>
 
+#include "common/base/memory_text.h"
 #include "control/select/selection.h"
 
 namespace saemill {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string gigabytes(int64_t bytes) {
-  return fmt::format("{:.1f} GB", static_cast<double>(bytes) / 1e9);
-}
 
 struct Chosen {
   std::string id;
@@ -57,10 +54,10 @@ void check_memory(const Chosen& chosen, int64_t memory, Validation& found) {
   if (memory <= 0) return;
   const MemoryFit fit = memory_fit(device, memory);
   if (fit == MemoryFit::unknown) {
-    found.warnings.push_back(
-        {"memory", chosen.id, nullptr, memory,
-         fmt::format("{} does not tell how much memory is free; {} are needed", chosen.id, gigabytes(memory)),
-         "watch the first steps"});
+    found.warnings.push_back({"memory", chosen.id, nullptr, memory,
+                              fmt::format("{} does not tell how much memory is free; {} are needed",
+                                          chosen.id, memory_text(memory)),
+                              "watch the first steps"});
     return;
   }
   if (fit == MemoryFit::with_margin) return;
@@ -68,8 +65,8 @@ void check_memory(const Chosen& chosen, int64_t memory, Validation& found) {
                   chosen.id,
                   *device.memory_free,
                   memory,
-                  fmt::format("{} has {} free; {} are needed", chosen.id, gigabytes(*device.memory_free),
-                              gigabytes(memory)),
+                  fmt::format("{} has {} free; {} are needed", chosen.id, memory_text(*device.memory_free),
+                              memory_text(memory)),
                   "a smaller train.micro_batch_size or sae.d_sae, more devices, or another device"};
   if (fit == MemoryFit::too_small) {
     found.errors.push_back(std::move(problem));
