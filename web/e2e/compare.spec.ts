@@ -9,7 +9,8 @@ const plot = (page: Page, title: string) => page.getByRole("figure", { name: tit
 const results = (page: Page) => page.getByRole("region", { name: "Results" });
 
 async function three_runs(server: PageServer): Promise<TrainingGroup> {
-  const group = await server.post<TrainingGroup>("trainings", { config: { ...server.config({ name: "s", steps: 120 }), sae: { d_sae: 512, k: [8, 16, 32] } } });
+  const group = await server.post<TrainingGroup>("trainings",
+    { config: { ...server.config({ name: "s", steps: 120 }), sae: { d_sae: 512, k: [8, 16, 32] } } });
   for (const { id } of group.data) await server.reach(id, "completed");
   return group;
 }
@@ -71,7 +72,8 @@ test("the address holds what is compared, and how", async ({ page, serve }) => {
 
 test("runs that go on are compared live", async ({ page, serve }) => {
   const server = await serve({ gpus: 0, cpu_slots: 2 });
-  const { data } = await server.post<TrainingGroup>("trainings", { config: { ...server.config({ name: "s", steps: ENDLESS }), sae: { d_sae: 512, k: [8, 32] } } });
+  const { data } = await server.post<TrainingGroup>("trainings",
+    { config: { ...server.config({ name: "s", steps: ENDLESS }), sae: { d_sae: 512, k: [8, 32] } } });
   for (const { id } of data) await server.reach(id, "running");
   await server.open(page, `#/compare?ids=${data.map(({ id }) => id).join()}&x=elapsed`);
   const steps = results(page).getByRole("row").filter({ hasText: "k=32" }).getByRole("cell").nth(6);

@@ -5,11 +5,13 @@ test("a device: its facts, curves, processes and events", async ({ page, serve }
   const server = await serve({ gpus: 8 });
   const gpu = server.scenario.gpus[2]!;
   const wave = async (utilization: number, temperature: number, power_draw: number) => {
-    Object.assign(gpu, { utilization, temperature, power_draw, memory_used: 60 * 2 ** 30, processes: [{ pid: process.pid, memory_used: 60 * 2 ** 30 }] });
+    Object.assign(gpu, { utilization, temperature, power_draw, memory_used: 60 * 2 ** 30,
+      processes: [{ pid: process.pid, memory_used: 60 * 2 ** 30 }] });
     server.write_scenario();
     await page.waitForTimeout(1100); // the history has one bucket a second
   };
-  for (const [utilization, temperature] of [[97, 66], [91, 70], [12, 60], [99, 72]] as const) await wave(utilization, temperature, 100 + 6 * utilization);
+  for (const [utilization, temperature] of [[97, 66], [91, 70], [12, 60], [99, 72]] as const)
+    await wave(utilization, temperature, 100 + 6 * utilization);
   await server.open(page);
   await page.locator("#devices").getByRole("link", { name: "GPU 2" }).click();
   const main = page.getByRole("main");

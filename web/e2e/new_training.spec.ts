@@ -16,7 +16,8 @@ async function fill(page: Page, values: Record<string, string>): Promise<void> {
   for (const [key, text] of Object.entries(values)) await field(page, key).fill(text);
 }
 
-const BASIC = { "activations.path": ACTIVATIONS, name: "from the page", "sae.d_sae": "512", "sae.k": "16", "train.steps": "300", "train.batch_size": "512" };
+const BASIC = { "activations.path": ACTIVATIONS, name: "from the page", "sae.d_sae": "512", "sae.k": "16", "train.steps": "300",
+  "train.batch_size": "512" };
 
 test("devices are chosen with open eyes", async ({ page, serve }) => {
   const server = await serve({ gpus: 8, script: RUNS });

@@ -6,7 +6,8 @@ const cards = (page: Page) => page.locator("#devices > li");
 
 test("a machine of eight", async ({ page, serve }) => {
   const server = await serve({ gpus: 8 });
-  Object.assign(server.scenario.gpus[2]!, { utilization: 97, memory_used: 60 * 2 ** 30, processes: [{ pid: process.pid, memory_used: 60 * 2 ** 30 }] });
+  Object.assign(server.scenario.gpus[2]!,
+    { utilization: 97, memory_used: 60 * 2 ** 30, processes: [{ pid: process.pid, memory_used: 60 * 2 ** 30 }] });
   server.write_scenario();
   await server.open(page);
   await expect(cards(page).nth(2)).toContainText("foreign");
@@ -74,7 +75,8 @@ function history_of(uuid: string, from: number) {
   };
   return {
     uuid, bucket_s: 5, time, job: time.map(() => null),
-    utilization: columns(5 * phase, 100), memory_used: columns(2e10, 1.2e11), temperature: columns(35, 60 + phase), power_draw: columns(90, 500 + 10 * phase),
+    utilization: columns(5 * phase, 100), memory_used: columns(2e10, 1.2e11), temperature: columns(35, 60 + phase),
+    power_draw: columns(90, 500 + 10 * phase),
   };
 }
 

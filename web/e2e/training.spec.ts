@@ -169,7 +169,8 @@ const losses = (from: number, to: number) =>
 const SPIKE = {
   attempts: [
     {
-      "0": [say("started", { step: 0, plan: {} }), ...losses(1, 1300), say("warning", { code: "x", message: "a loss far off" }), { beat_until: "TERM" },
+      "0": [say("started", { step: 0, plan: {} }), ...losses(1, 1300), say("warning", { code: "x", message: "a loss far off" }),
+        { beat_until: "TERM" },
         say("paused", { step: 1300 }), { exit: 130 }],
       "1": [{ beat_until: "TERM" }, { exit: 130 }],
     },
@@ -200,6 +201,7 @@ test("spikes are never lost, and devices are on the same axis", async ({ page, s
     return readout(page, "Loss").textContent();
   }).toBe("step 777 · 99");
   await over.dblclick();
+  await page.mouse.move(0, 0); // the last values, not those below the pointer
 
   await expect(figure(page, "Step by rank").getByRole("button", { name: "rank 1" })).toContainText("13");
   await page.getByRole("radio", { name: "time" }).check();
@@ -225,7 +227,8 @@ test("files, logs, events and the difference to another training", async ({ page
   const saved = page.waitForEvent("download");
   await files.getByRole("link", { name: "manifest.json" }).click();
   expect((await saved).suggestedFilename()).toBe("manifest.json");
-  await expect(page.getByRole("link", { name: "sae_weights.safetensors" })).toHaveAttribute("href", `/api/v1/trainings/${id}/sae/sae_weights.safetensors`);
+  await expect(page.getByRole("link", { name: "sae_weights.safetensors" })).toHaveAttribute("href",
+    `/api/v1/trainings/${id}/sae/sae_weights.safetensors`);
 
   await expect(page.getByRole("list", { name: "Newest first" }).getByRole("listitem").first()).toContainText("finished at step 100");
   await page.getByRole("combobox", { name: "of" }).selectOption("rank 0");

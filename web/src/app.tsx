@@ -1,7 +1,8 @@
-import { useQueryClient } from "@tanstack/react-query";
-import { lazy, Suspense, useCallback } from "react";
-import { use_live_devices, use_live_trainings } from "./live/store";
-import { use_training_list } from "./live/training_list";
+import { lazy, Suspense } from "react";
+import { use_ticks } from "./clock";
+import { use_failed_again } from "./live/read_again";
+import { use_live_devices } from "./live/store";
+import { use_live_trainings } from "./live/trainings";
 import { QueuePage } from "./pages/queue";
 import { SystemPage } from "./pages/system";
 import { TrainingsPage } from "./pages/trainings";
@@ -26,10 +27,10 @@ function Page({ path: [name, id], query }: Place) {
 }
 
 export function App() {
-  const queries = useQueryClient();
   use_live_devices();
-  use_live_trainings(useCallback(() => void queries.invalidateQueries({ queryKey: ["trainings"] }), [queries]));
-  use_training_list(); // every page names trainings
+  use_ticks();
+  use_failed_again();
+  use_live_trainings(); // every page names some
   const place = use_place();
   return (
     <>

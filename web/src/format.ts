@@ -58,14 +58,22 @@ export function duration(seconds: Maybe): string {
   return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
 }
 
-// In the reader's time zone.
-export function moment(time: string | undefined): string {
+const two = (value: number) => String(value).padStart(2, "0");
+
+// Times are told in the reader's zone.
+export function day_of(date: Date): string {
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+}
+
+export function clock_of(date: Date, with_seconds: boolean): string {
+  return `${two(date.getHours())}:${two(date.getMinutes())}${with_seconds ? `:${two(date.getSeconds())}` : ""}`;
+}
+
+// Of a text, or of epoch seconds.
+export function moment(time: string | number | undefined): string {
   if (time === undefined) return ABSENT;
-  const date = new Date(time);
-  if (Number.isNaN(date.getTime())) return ABSENT;
-  const two = (value: number) => String(value).padStart(2, "0");
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  const date = new Date(typeof time === "number" ? 1000 * time : time);
+  return Number.isNaN(date.getTime()) ? ABSENT : `${day_of(date)} ${clock_of(date, true)}`;
 }
 
 export function uuid_tail(uuid: string): string {

@@ -1,6 +1,6 @@
 // What the pages say about a training in more than one place.
 import type { Training, TrainingAction, TrainingStatus } from "./api/schema";
-import { ABSENT, count, duration, moment } from "./format";
+import { ABSENT, clock_of, count, day_of, duration } from "./format";
 
 export const FILTERS = ["all", "active", "waiting", "completed", "failed"] as const;
 export type Filter = (typeof FILTERS)[number];
@@ -13,6 +13,8 @@ const OF: Record<Exclude<Filter, "all">, TrainingStatus[]> = {
   failed: ["failed", "cancelled"],
 };
 
+export const UNFINISHED: readonly TrainingStatus[] = [...ACTIVE, ...OF.waiting];
+
 export function matches(filter: Filter, status: TrainingStatus): boolean {
   return filter === "all" || OF[filter].includes(status);
 }
@@ -21,8 +23,8 @@ export function is_active(training: Training): boolean {
   return ACTIVE.includes(training.status);
 }
 
-export function has_ended({ status }: Training): boolean {
-  return OF.completed.includes(status) || OF.failed.includes(status);
+export function has_ended({ status }: Pick<Training, "status">): boolean {
+  return !UNFINISHED.includes(status);
 }
 
 // What makes a difference now: the server takes a hold of one that is held, too.
@@ -41,11 +43,6 @@ export function time_left(training: Training): string | null {
   return `${duration(((training.total_steps - training.current_step) * step_ms) / 1000)} left`;
 }
 
-export function devices_words(training: Training): string {
-  if (training.gpu_ids.length > 0) return [...training.gpu_ids].sort((a, b) => a - b).join(", ");
-  return `${training.device_count} asked`;
-}
-
 // Why it is not further; null: there is nothing to say. Others are called by their names, and when it is expected to
 // start is told in the reader's time zone, apart.
 export function reason_words(training: Training, others: Readonly<Record<string, Training>> = {}): string | null {
@@ -58,10 +55,10 @@ export function reason_words(training: Training, others: Readonly<Record<string,
 
 // "14:05", with the day where it is another one.
 export function expected_clock(expected_start: string | undefined, now: number): string {
-  const [day, time] = moment(expected_start).split(" ");
-  const [today] = moment(new Date(now).toISOString()).split(" ");
-  if (day === undefined || time === undefined) return ABSENT;
-  return `${day === today ? "" : `${day} `}${time.slice(0, 5)}`;
+  if (expected_start === undefined) return ABSENT;
+  const at = new Date(expected_start);
+  const day = day_of(at);
+  return `${day === day_of(new Date(now)) ? "" : `${day} `}${clock_of(at, false)}`;
 }
 
 export function expected_in(expected_start: string | undefined, now: number): string {

@@ -124,7 +124,8 @@ describe("columns", () => {
 describe("labels", () => {
   it("of times tell the day once", () => {
     const at = (text: string) => new Date(text).getTime() / 1000;
-    expect(time_labels([at("2026-01-31T23:59:00"), at("2026-02-01T00:00:00"), at("2026-02-01T00:01:00")], 60)).toEqual(["23:59\n2026-01-31", "00:00\n2026-02-01", "00:01"]);
+    expect(time_labels([at("2026-01-31T23:59:00"), at("2026-02-01T00:00:00"), at("2026-02-01T00:01:00")], 60))
+      .toEqual(["23:59\n2026-01-31", "00:00\n2026-02-01", "00:01"]);
     expect(time_labels([at("2026-01-31T23:59:05")], 5)).toEqual(["23:59:05\n2026-01-31"]);
     expect(time_labels([at("2026-01-31T00:00:00"), at("2026-02-01T00:00:00")], 86400)).toEqual(["2026-01-31", "2026-02-01"]);
     expect(x_words("time", at("2026-01-31T12:00:00"))).toBe("2026-01-31 12:00:00");
@@ -133,7 +134,8 @@ describe("labels", () => {
 
   it("of numbers are short and tell them apart", () => {
     expect([0, 2500, 12000, 12500, 1200000, 2e9].map(step_label)).toEqual(["0", "2,500", "12k", "12.5k", "1.2M", "2G"]);
-    expect([y_label(0, 1), y_label(0.25, 0.25), y_label(7.5, 2.5), y_label(0.02, 0.01), y_label(0.0001, 0.00005), y_label(0.00015, 0.00005), y_label(250, 50), y_label(3e6, 1e6)])
+    expect([y_label(0, 1), y_label(0.25, 0.25), y_label(7.5, 2.5), y_label(0.02, 0.01), y_label(0.0001, 0.00005), y_label(0.00015, 0.00005),
+      y_label(250, 50), y_label(3e6, 1e6)])
       .toEqual(["0", "0.25", "7.5", "0.02", "1.0e-4", "1.5e-4", "250", "3e6"]);
   });
 

@@ -32,7 +32,8 @@ describe("several runs on one axis", () => {
   });
 
   it("have names that tell them apart", () => {
-    expect(labels_of([{ id: "abcdefgh", name: "x" }, { id: "ijklmnop", name: "x" }, { id: "q", name: "y" }])).toEqual(["x (abcdef)", "x (ijklmn)", "y"]);
+    expect(labels_of([{ id: "abcdefgh", name: "x" }, { id: "ijklmnop", name: "x" }, { id: "q", name: "y" }]))
+      .toEqual(["x (abcdef)", "x (ijklmn)", "y"]);
   });
 });
 
@@ -44,10 +45,12 @@ it("axes of runs have labels in their units", () => {
 
 describe("long names", () => {
   it("lose what all begin with", () => {
-    expect(short_labels(["shakespeare layer 11 residual k=8", "shakespeare layer 11 residual k=16"])).toEqual(["layer 11 residual k=8", "layer 11 residual k=16"]);
+    expect(short_labels(["shakespeare layer 11 residual k=8", "shakespeare layer 11 residual k=16"]))
+      .toEqual(["layer 11 residual k=8", "layer 11 residual k=16"]);
     expect(short_labels(["s k=8", "s k=16"])).toEqual(["s k=8", "s k=16"]);
     expect(short_labels(["a very long name that is of one run"])).toEqual(["a very long name that is of one run"]);
-    expect(short_labels(["first words that all differ", "other words that all differ"])).toEqual(["first words that all differ", "other words that all differ"]);
+    expect(short_labels(["first words that all differ", "other words that all differ"]))
+      .toEqual(["first words that all differ", "other words that all differ"]);
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Device, History } from "../src/api/schema";
+import { short_names } from "../src/devices/device_words";
 import { COLUMNS, first_column, heat_row, heat_scale, heat_words, mixed, moved } from "../src/devices/heat";
 import { points_of_all, recent_points, spark_path } from "../src/devices/points";
 import { KEPT_S, NO_DEVICES, type Sample, with_devices, with_history } from "../src/live/devices_state";
@@ -67,7 +68,8 @@ describe("the heat map", () => {
 
   it("has the mean of each column, and gaps", () => {
     const first = first_column(10_000);
-    const row = heat_row("Utilization", gpu, [sample(first - 1, 9), sample(first, 10), sample(first + 4, 20), sample(10_000, 70), sample(10_001, null)], first);
+    const row = heat_row("Utilization", gpu,
+      [sample(first - 1, 9), sample(first, 10), sample(first + 4, 20), sample(10_000, 70), sample(10_001, null)], first);
     expect(row).toHaveLength(COLUMNS);
     expect([row[0], row[1], row.at(-1)]).toEqual([15, null, 70]);
     expect(heat_row("Memory", gpu, [sample(10_000, 1, { memory_used: 50 })], first).at(-1)).toBe(25);
@@ -94,4 +96,9 @@ describe("the heat map", () => {
     expect(moved(cell, "Home", 16)).toEqual({ ...cell, column: 0 });
     expect(moved(cell, "Tab", 16)).toBeNull();
   });
+});
+
+it("says the kind of devices once", () => {
+  expect(short_names(["GPU 0", "GPU 10", "CPU slot 2", "CPU slot 3"])).toEqual(["GPU 0", "10", "CPU slot 2", "3"]);
+  expect(short_names(["device 1", "GPU-7c", "GPU 2"])).toEqual(["device 1", "GPU-7c", "GPU 2"]);
 });

@@ -40,12 +40,14 @@ describe("what a device measured", () => {
 
 it("tells which jobs held the device", () => {
   const series = device_series(history([0, 10, 20, 30, 40, 80], [1, 1, 1, 1, 1, 1], ["a", "a", null, "b", "c", "c"]), [], START);
-  expect(job_spans(series).map(({ job, from, to }) => [job, from - START, to - START])).toEqual([["a", 0, 20], ["b", 30, 40], ["c", 40, 50], ["c", 80, 90]]);
+  expect(job_spans(series).map(({ job, from, to }) => [job, from - START, to - START]))
+    .toEqual([["a", 0, 20], ["b", 30, 40], ["c", 40, 50], ["c", 80, 90]]);
 });
 
 it("marks events in the time shown, in their order", () => {
   const event = (seconds: number, more: Partial<MachineEvent>) =>
-    ({ time: new Date((START + seconds) * 1000).toISOString(), severity: "info", code: "xid", over: false, host: "h", message: "m", ...more }) as MachineEvent;
+    ({ time: new Date((START + seconds) * 1000).toISOString(), severity: "info", code: "xid", over: false, host: "h", message: "m",
+      ...more }) as MachineEvent;
   const events = [event(50, { over: true }), event(30, { severity: "error" }), event(10, { severity: "warning" }), event(-5, {})];
   expect(event_markers(events, START, START + 60).map(({ x, tone }) => [x - START, tone])).toEqual([[10, "wait"], [30, "bad"], [50, "good"]]);
 });

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import type { ConfigSchema } from "../src/api/schema";
-import { applies, config_of, fields_of, group_size, main_of, representative, steps_of, value_of, values_of, with_any_end, with_value } from "../src/form/fields";
+import { applies, config_of, default_words, fields_of, group_size, main_of, representative, steps_of, value_of, values_of, with_any_end,
+  with_value } from "../src/form/fields";
 import { to_toml } from "../src/form/toml";
 
 const key = (title: string, type: string, more: object = {}) => ({ title, description: title, type, "x-group": title.split(".")[0], ...more });
@@ -21,7 +22,8 @@ const SCHEMA = {
     },
     train: {
       type: "object", additionalProperties: false,
-      properties: { steps: key("train.steps", "integer", { default: 0 }), lr: key("train.lr", "number", { default: 0 }), beta1: key("train.beta1", "number", { default: 0.9 }) },
+      properties: { steps: key("train.steps", "integer", { default: 0 }), lr: key("train.lr", "number", { default: 0 }),
+        beta1: key("train.beta1", "number", { default: 0.9 }) },
     },
   },
 } as unknown as ConfigSchema;
@@ -32,7 +34,8 @@ it("makes a field of each key, in groups", () => {
   expect(FIELDS.map((one) => one.key)).toContain("sae.l1_coefficient");
   expect([field("name").group, field("sae.k").group]).toEqual(["general", "sae"]);
   expect([field("sae.d_sae").label, field("sae.l1_coefficient").label]).toEqual(["d_sae", "l1 coefficient"]);
-  expect(main_of(FIELDS).map((one) => one.key)).toEqual(["activations.path", "name", "sae.architecture", "sae.d_sae", "sae.k", "sae.l1_coefficient", "train.steps", "train.lr"]);
+  expect(main_of(FIELDS).map((one) => one.key))
+    .toEqual(["activations.path", "name", "sae.architecture", "sae.d_sae", "sae.k", "sae.l1_coefficient", "train.steps", "train.lr"]);
 });
 
 it("shows what applies to the architecture", () => {
@@ -45,7 +48,8 @@ it("shows what applies to the architecture", () => {
 it("sends what was touched and applies", () => {
   const values = { "sae.k": "16", "sae.l1_coefficient": "5", "train.lr": "3e-4", name: "a", "sae.unit_norm_decoder": "false" };
   expect(config_of(FIELDS, values)).toEqual({ name: "a", sae: { k: 16, unit_norm_decoder: false }, train: { lr: 3e-4 } });
-  expect(config_of(FIELDS, { ...values, "sae.architecture": "relu" })["sae"]).toEqual({ architecture: "relu", l1_coefficient: 5, unit_norm_decoder: false });
+  expect(config_of(FIELDS, { ...values, "sae.architecture": "relu" })["sae"])
+    .toEqual({ architecture: "relu", l1_coefficient: 5, unit_norm_decoder: false });
   expect(config_of(FIELDS, { gone: "1" })).toEqual({});
 });
 
@@ -75,7 +79,8 @@ it("counts a group and chooses whom to estimate", () => {
 });
 
 it("fills itself from a configuration that was", () => {
-  const config = { name: "sae", activations: { path: "/a" }, sae: { architecture: "topk", k: 8, unit_norm_decoder: false }, train: { steps: 5, beta1: 0.9 } };
+  const config = { name: "sae", activations: { path: "/a" }, sae: { architecture: "topk", k: 8, unit_norm_decoder: false },
+    train: { steps: 5, beta1: 0.9 } };
   const values = values_of(FIELDS, config);
   expect(values).toEqual({ "activations.path": "/a", "sae.k": "8", "sae.unit_norm_decoder": "false", "train.steps": "5" });
   expect(config_of(FIELDS, values)).toEqual({ activations: { path: "/a" }, sae: { k: 8, unit_norm_decoder: false }, train: { steps: 5 } });
@@ -101,4 +106,13 @@ it("writes TOML", () => {
   );
   expect(to_toml({ sae: { k: 8 } })).toBe("[sae]\nk = 8\n");
   expect(to_toml({})).toBe("");
+});
+
+it("says what holds while nothing is typed", () => {
+  const of = (value: unknown, description: string) => default_words({ key: "", label: "", group: "",
+    schema: key("", "", { default: value, description }) as never });
+  expect(of(0, "Width of an activation; 0: from the data")).toBe("from the data");
+  expect(of(0, "Largest norm; 0: off. Costs a second pass")).toBe("off");
+  expect(of("", "Written to cfg.json; empty: from the shard's metadata")).toBe("from the shard's metadata");
+  expect([of(256, "Dead latents; 0: none"), of(0, "Of the weights"), of("", "A folder")]).toEqual(["default 256", "default 0", ""]);
 });

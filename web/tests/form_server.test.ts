@@ -15,20 +15,23 @@ const UUIDS = ["GPU-a", "GPU-b"];
 
 function device(index: number, more: Partial<Device> = {}): Device {
   return {
-    index, uuid: `GPU-${index}`, kind: "gpu", name: "H200", health: { ok: true, reasons: [] }, availability: "free", reason: { code: "", message: "" },
+    index, uuid: `GPU-${index}`, kind: "gpu", name: "H200", health: { ok: true, reasons: [] }, availability: "free",
+    reason: { code: "", message: "" },
     is_busy: false, sampled_at: "", age_ms: 0, memory_free: 100, ...more,
   };
 }
 
 describe("errors", () => {
   it("finds the place that a pointer means", () => {
-    const places = { "/config/sae/k": "sae.k", "/config/sae/k/1": "sae.k", "/config/name": "name", "/path": "activations.path", "/config/sae/unknown": "",
-      "/config": "", "/gpu_ids/1": "device:GPU-b", "/gpu_ids/7": "gpu_ids", "/gpu_ids": "gpu_ids", "/after/0": "after", "/time_limit_s": "time_limit_s" };
+    const places = { "/config/sae/k": "sae.k", "/config/sae/k/1": "sae.k", "/config/name": "name", "/path": "activations.path",
+      "/config/sae/unknown": "", "/config": "", "/gpu_ids/1": "device:GPU-b", "/gpu_ids/7": "gpu_ids", "/gpu_ids": "gpu_ids", "/after/0": "after",
+      "/time_limit_s": "time_limit_s" };
     for (const [pointer, place] of Object.entries(places)) expect(place_of(pointer, KEYS, UUIDS), pointer).toBe(place);
   });
 
   it("keeps what is missing back until it is asked for", () => {
-    const source = { detail: "both", errors: [{ pointer: "/config/activations/path", code: "missing", message: "m" }, { pointer: "/config/sae/k", code: "invalid_value", message: "i" }] };
+    const missing = { pointer: "/config/activations/path", code: "missing", message: "m" };
+    const source = { detail: "both", errors: [missing, { pointer: "/config/sae/k", code: "invalid_value", message: "i" }] };
     expect(errors_of(source, KEYS, [], false)).toEqual({ "sae.k": ["i"] });
     expect(errors_of(source, KEYS, [], true)).toEqual({ "activations.path": ["m"], "sae.k": ["i"] });
     expect(errors_of({ detail: "too many requests", errors: [] }, KEYS, [], false)).toEqual({ "": ["too many requests"] });
@@ -70,7 +73,8 @@ describe("devices", () => {
   });
 
   it("names strangers", () => {
-    expect(process_words({ pid: 7, type: "compute", user: "ana", command: "python x.py", memory_used: 2 ** 30 })).toBe("ana: python x.py (pid 7), 1.0 GiB");
+    expect(process_words({ pid: 7, type: "compute", user: "ana", command: "python x.py", memory_used: 2 ** 30 }))
+      .toBe("ana: python x.py (pid 7), 1.0 GiB");
     expect(process_words({ pid: 7, type: "compute" })).toBe("somebody: a process (pid 7)");
   });
 
@@ -85,12 +89,15 @@ describe("devices", () => {
 describe("estimates", () => {
   const breakdown = { weights: 4, moments: 8, gradients: 4, copies: 0, batch: 2, selection: 0, exchange: 0, context: 1, loader: 1 };
 
-  it("shows the parts that there are", () => expect(segments_of(breakdown).map(({ part }) => part)).toEqual(["weights", "moments", "gradients", "batch", "context", "loader"]));
+  it("shows the parts that there are", () => expect(segments_of(breakdown).map(({ part }) => part))
+    .toEqual(["weights", "moments", "gradients", "batch", "context", "loader"]));
 
   it("puts batches and speed in words", () => {
-    expect(batch_words({ devices: [], total_memory: 0, batch: { global: 4096, per_device: 2048, micro_batches: 1 } })).toBe("4,096 activations a step; 2,048 on each device, in one piece");
+    expect(batch_words({ devices: [], total_memory: 0, batch: { global: 4096, per_device: 2048, micro_batches: 1 } }))
+      .toBe("4,096 activations a step; 2,048 on each device, in one piece");
     expect(speed_words({})).toBe("no run to learn from yet");
-    expect(speed_words({ activations_per_second: 12345.6, efficiency: 0.93, based_on: 1 })).toBe("12,346 activations/s, 93 % efficiency; learned from 1 earlier run");
+    expect(speed_words({ activations_per_second: 12345.6, efficiency: 0.93, based_on: 1 }))
+      .toBe("12,346 activations/s, 93 % efficiency; learned from 1 earlier run");
     expect(whole_time(10, 4096, { activations_per_second: 4096 })).toBe(10);
     expect(whole_time(10, 4096, {})).toBeUndefined();
     expect(whole_time(undefined, 4096, { activations_per_second: 4096 })).toBeUndefined();
@@ -102,7 +109,8 @@ describe("estimates", () => {
     const estimate = { devices: [], total_memory: 0, batch: { global: 4096, per_device: 4096, micro_batches: 1 } };
     const hints = hints_of({ "activations.path": "/a", "sae.d_sae": "512, 1024" }, { asked, answer, refusal: null }, estimate);
     expect(hints).toEqual({
-      "activations.path": "16,384 activations of d_in 256, F16, in 1 file of 8.0 MiB.", "sae.d_sae": "Expansion: 2, 4 × d_in.", "train.epochs": "One is 4 steps.",
+      "activations.path": "16,384 activations of d_in 256, F16, in 1 file of 8.0 MiB.", "sae.d_sae": "Expansion: 2, 4 × d_in.",
+      "train.epochs": "One is 4 steps.",
     });
     expect(hints_of({ "activations.path": "/a" }, { asked, answer, refusal: null }, null)["sae.d_sae"]).toBe("Here: 16 × 256 = 4,096 latents.");
     expect(hints_of({ "activations.path": "/ab" }, { asked, answer, refusal: null }, null)["activations.path"]).toBe("Looking …");
@@ -112,7 +120,8 @@ describe("estimates", () => {
 describe("requests", () => {
   it("asks for any devices or these", () => {
     expect(request_of(EMPTY, { name: "a" })).toEqual({ config: { name: "a" }, device_count: 1, start: "now" });
-    const form: Form = { ...EMPTY, devices: "these", gpu_ids: UUIDS, hours: "1", minutes: "30", max_restarts: "2", priority: "5", after: ["x"], hold: true };
+    const form: Form = { ...EMPTY, devices: "these", gpu_ids: UUIDS, hours: "1", minutes: "30", max_restarts: "2", priority: "5",
+      after: ["x"], hold: true };
     expect(request_of(form, {})).toEqual({ config: {}, gpu_ids: UUIDS, start: "now", time_limit_s: 5400, max_restarts: 2 });
     expect(request_of({ ...form, start: "queue", minutes: "" }, {})).toEqual({
       config: {}, gpu_ids: UUIDS, start: "queue", time_limit_s: 3600, max_restarts: 2, priority: 5, after: ["x"], hold: true,
@@ -122,7 +131,8 @@ describe("requests", () => {
   it("is filled with a training's devices", () => {
     const training = { id: "t", config: {}, device_count: 2 } as unknown as Training;
     expect(filled_from(training, [])).toEqual({ ...EMPTY, from: "t", device_count: "2" });
-    expect(filled_from({ ...training, asked_gpu_ids: UUIDS }, [])).toEqual({ ...EMPTY, from: "t", device_count: "2", devices: "these", gpu_ids: UUIDS });
+    expect(filled_from({ ...training, asked_gpu_ids: UUIDS }, []))
+      .toEqual({ ...EMPTY, from: "t", device_count: "2", devices: "these", gpu_ids: UUIDS });
   });
 
   it("has a key of its own, and leads to what was made", () => {

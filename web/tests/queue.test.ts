@@ -3,7 +3,8 @@ import type { Training } from "../src/api/schema";
 import { came_together, type Change, changes_for, landing, moved, type Placed, queue_of } from "../src/queue/order";
 
 const training = (id: string, more: Partial<Training> = {}) =>
-  ({ id, name: id, status: "queued", held: false, priority: 50, created_at: `2026-01-01T00:00:0${id.charCodeAt(0) - 97}Z`, ...more }) as unknown as Training;
+  ({ id, name: id, status: "queued", held: false, priority: 50, created_at: `2026-01-01T00:00:0${id.charCodeAt(0) - 97}Z`,
+    ...more }) as unknown as Training;
 const line_of = (...all: [string, number][]) => all.map(([id, priority]) => training(id, { priority }));
 const ids = (all: { id: string }[]) => all.map(({ id }) => id).join("");
 
@@ -16,7 +17,8 @@ function order_after(line: Placed[], changes: Change[]): string {
 
 describe("the queue", () => {
   it("is in the order of the scheduler", () => {
-    const all = [...line_of(["b", 50], ["c", 90], ["a", 50], ["d", 10]), training("e", { held: true }), training("f", { status: "paused" }), training("g", { status: "running" })];
+    const all = [...line_of(["b", 50], ["c", 90], ["a", 50], ["d", 10]), training("e", { held: true }), training("f", { status: "paused" }),
+      training("g", { status: "running" })];
     const { line, held, paused } = queue_of(all, []);
     expect([ids(line), ids(held), ids(paused)]).toEqual(["cabd", "e", "f"]);
   });

@@ -1,18 +1,22 @@
-import { describe, expect, it } from "vitest";
+import { QueryClient } from "@tanstack/react-query";
+import { describe, expect, it, vi } from "vitest";
 import type { History, MetricCatalog, RunEvent, TrainingSeries } from "../src/api/schema";
 import type { Sample } from "../src/live/devices_state";
-import { curves_of, NO_CURVES, not_in, spliced, with_lines } from "../src/live/series";
+import { type Curves, curves_of, NO_CURVES, not_in, spliced, with_lines } from "../src/live/series";
 import { by_step, measurements } from "../src/training/device_columns";
 import { event_markers } from "../src/training/event_markers";
 import { figures, rank_figures } from "../src/training/figures";
 import { by_rank, reported_by_ranks } from "../src/training/rank_curves";
 import { devices_of, event_words, with_events } from "../src/training/run_events";
-import { clock_of, step_at, steps_of, time_at } from "../src/training/times";
+import { clock_of, step_at, steps_of } from "../src/training/times";
+import { curves_query } from "../src/training/use_curves";
 
 const at = (second: number) => new Date(second * 1000).toISOString();
-const metrics = (step: number, values: object, more: object = {}): RunEvent => ({ seq: step, event: "metrics", step, time: at(step), values, ...more });
+const metrics = (step: number, values: object,
+  more: object = {}): RunEvent => ({ seq: step, event: "metrics", step, time: at(step), values, ...more });
 const series = (step: number[], mean: (number | null)[], exact = true): TrainingSeries => ({
-  step, time: step, exact, series: { loss: { min: mean.map((value) => value && value - 1), mean, max: mean.map((value) => value && value + 1) }, lost: { min: [], mean: [null], max: [] } },
+  step, time: step, exact, series: { loss: { min: mean.map((value) => value && value - 1), mean,
+    max: mean.map((value) => value && value + 1) }, lost: { min: [], mean: [null], max: [] } },
 });
 
 describe("curves", () => {
@@ -26,7 +30,8 @@ describe("curves", () => {
 
   it("go on with the lines that are new, of all ranks together or of one", () => {
     const known = curves_of(series([10, 20], [4, 2]));
-    const lines = [metrics(20, { loss: 9 }), metrics(30, { loss: 1, fvu: 0.1 }, { ranks: { loss: [0, 7] } }), { seq: 4, event: "checkpoint", step: 30 }];
+    const lines = [metrics(20, { loss: 9 }), metrics(30, { loss: 1, fvu: 0.1 }, { ranks: { loss: [0, 7] } }),
+      { seq: 4, event: "checkpoint", step: 30 }];
     const curves = with_lines(known, lines);
     expect(curves.step).toEqual([10, 20, 30]);
     expect(curves.time).toEqual([10, 20, 30]);
@@ -46,6 +51,10 @@ describe("curves", () => {
     const curves = with_lines(known, lines);
     expect(curves.step).toEqual([10, 20, 30]);
     expect(curves.columns["loss"]?.mean).toEqual([4, 3, 5]);
+    // Read again, they are not there, and what was told of the same steps before is not kept for later ones.
+    const again = curves_of(series([10, 20, 30], [4, 3, 5]));
+    expect(not_in(again, lines)).toEqual([]);
+    expect(not_in(again, [...lines, metrics(40, { loss: 4 })])).toEqual([metrics(40, { loss: 4 })]);
   });
 
   it("are finer where they are looked at closer", () => {
@@ -59,13 +68,26 @@ describe("curves", () => {
   });
 });
 
+it("curves that are read again are still of single steps", async () => {
+  const queries = new QueryClient();
+  for (const mean of [[4, 2], [4, 3]]) {
+    vi.stubGlobal("fetch", () => Promise.resolve(Response.json(series([10, 20], mean))));
+    await queries.fetchQuery({ queryKey: ["curves"], ...curves_query("a", "") });
+    const loss = queries.getQueryData<Curves>(["curves"])?.columns["loss"];
+    expect(loss?.mean).toEqual(mean);
+    expect(loss?.min).toBe(loss?.mean);
+  }
+  vi.unstubAllGlobals();
+  queries.clear();
+});
+
 describe("times and steps", () => {
   const clock = clock_of({ step: [10, 20, 40], time: [100, 200, 300] }, 50);
 
   it("are told from each other", () => {
     expect(clock.step).toEqual([0, 10, 20, 40]);
     expect([step_at(clock, 150), step_at(clock, 250), step_at(clock, 75), step_at(clock, 300)]).toEqual([15, 30, 5, 40]);
-    expect([step_at(clock, 49), step_at(clock, 301), time_at(clock, 30)]).toEqual([null, null, 250]);
+    expect([step_at(clock, 49), step_at(clock, 301)]).toEqual([null, null]);
     expect(steps_of(clock, [0, 250])).toEqual([0, 30]);
     expect(steps_of(clock, [150, 900])).toEqual([15, 40]);
     expect(clock_of({ step: [], time: [] }, 5).step).toEqual([]);
@@ -108,9 +130,11 @@ describe("events of a run", () => {
 
 describe("devices", () => {
   const history = (uuid: string, values: number[]): History => ({
-    uuid, bucket_s: 10, time: [100, 110, 120], utilization: { min: values, mean: values, max: values.map((value) => value + 1) }, job: ["t", null, "t"],
+    uuid, bucket_s: 10, time: [100, 110, 120], utilization: { min: values, mean: values, max: values.map((value) => value + 1) },
+      job: ["t", null, "t"],
   });
-  const sample = (time: number, utilization: number | null): Sample => ({ time, utilization, memory_used: null, temperature: null, power_draw: null });
+  const sample = (time: number, utilization: number | null): Sample => ({ time, utilization, memory_used: null, temperature: null,
+    power_draw: null });
 
   it("are shown while they are the training's own, and go on with what comes live", () => {
     const live = [[sample(119, 99), sample(124, 50), sample(131, 70), sample(133, 80), sample(135, null)], []];

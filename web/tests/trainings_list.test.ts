@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { Training } from "../src/api/schema";
+import { expected_clock, expected_in, has_ended, offered, reason_words } from "../src/training_words";
 import { outcome_words, takers } from "../src/trainings/bulk";
 import { listed, matches_text, narrowed, NEWEST, sorted, view_link, view_of } from "../src/trainings/filter";
 import { BUCKETS, line_of, points_of, with_point } from "../src/trainings/loss";
-import { expected_clock, expected_in, has_ended, offered, reason_words } from "../src/training_words";
 
 const training = (id: string, more: Partial<Training> = {}) =>
   ({ id, name: `run-${id}`, status: "running", progress: 0, created_at: "2026-01-01T00:00:00.000Z", actions: [], held: false, metrics: {},
@@ -25,7 +25,8 @@ describe("the view of the list", () => {
   });
 
   it("sorts, with what has no value last", () => {
-    const all = [training("a", { metrics: { fvu: 0.5 } }), training("b"), training("c", { metrics: { fvu: 0.1 } }), training("d", { metrics: { fvu: null } })];
+    const all = [training("a", { metrics: { fvu: 0.5 } }), training("b"), training("c", { metrics: { fvu: 0.1 } }),
+      training("d", { metrics: { fvu: null } })];
     expect(ids(sorted(all, { sort: "fvu", descending: false }))).toBe("cabd");
     expect(ids(sorted(all, { sort: "fvu", descending: true }))).toBe("acbd");
     const named = [training("x", { name: "s k=16" }), training("y", { name: "s k=8" }), training("z", { created_at: "2026-01-02T00:00:00.000Z" })];
@@ -82,7 +83,8 @@ describe("the loss of a row", () => {
 });
 
 it("a reason calls others by their names", () => {
-  const waits = training("a", { reason: { code: "behind", message: "behind abcdefghijkl2345 in the queue; expected at about 14:05 UTC; cpu:0 is free then" } });
+  const waits = training("a", { reason: { code: "behind",
+    message: "behind abcdefghijkl2345 in the queue; expected at about 14:05 UTC; cpu:0 is free then" } });
   const others = { abcdefghijkl2345: training("abcdefghijkl2345", { name: "first" }) };
   expect(reason_words(waits, others)).toBe("behind first in the queue; cpu:0 is free then");
   expect(reason_words(waits)).toContain("abcdefghijkl2345");

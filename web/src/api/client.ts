@@ -1,5 +1,5 @@
 // REST: JSON in and out. Without a session the sign-in page takes over.
-import type { FieldError, Problem, RejectedDevice, Training, TrainingAction, TrainingControl } from "./schema";
+import type { FieldError, Problem, RejectedDevice } from "./schema";
 
 export class Refusal extends Error {
   // What exactly is wrong, of a form's fields or of a search for devices.
@@ -43,14 +43,18 @@ export async function get_text(path: string): Promise<string> {
   return await (await asked(path)).text();
 }
 
-export async function control(id: string, action: TrainingAction, more: Omit<TrainingControl, "action"> = {}): Promise<Training> {
-  return post(`trainings/${encodeURIComponent(id)}/control`, { action, ...more });
-}
-
 export async function erase(path: string): Promise<void> {
   await asked(path, { method: "DELETE" });
 }
 
+export function path_of(...parts: string[]): string {
+  return parts.map(encodeURIComponent).join("/");
+}
+
 export function file_link(...parts: string[]): string {
-  return `/api/v1/${parts.map(encodeURIComponent).join("/")}`;
+  return `/api/v1/${path_of(...parts)}`;
+}
+
+export function message_of(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,6 @@
 // One figure on its canvas, outside of React: it draws at most four times a second, and only while it can be seen.
 import uPlot from "uplot";
-import "uplot/dist/uPlot.min.css";
+import { color_of } from "../theme";
 import { type CurveData, drawn_columns, has_band, layers } from "./data";
 import { draw_markers } from "./draw_markers";
 import { type ChartGroup, follow, full_range, type Member, pan, period_ms, show_range, shown_range, zoom } from "./group";
@@ -8,6 +8,7 @@ import { type Cluster, cluster_words, nearest, type PlotMarker } from "./markers
 import { type Answers, type Figure, HEIGHT, options } from "./options";
 import { type Range, union } from "./range";
 import { x_words } from "./ticks";
+import "uplot/dist/uPlot.min.css";
 
 export interface Shown {
   x: number[];
@@ -86,7 +87,7 @@ export class Drawing implements Member, Answers {
     else this.timer ??= setTimeout(() => this.draw(), Math.max(0, this.last + period_ms(this.group) - Date.now()));
   }
 
-  // The theme: a canvas knows no variables. What was drawn once is seen again by whoever scrolls.
+  // The theme is another one. What was drawn once is seen again by whoever scrolls.
   recolor(): void {
     this.colors.clear();
     this.built = "";
@@ -147,10 +148,7 @@ export class Drawing implements Member, Answers {
   private color(name: string): string {
     const known = this.colors.get(name);
     if (known !== undefined) return known;
-    const { canvas } = this.places;
-    canvas.style.color = `var(${name})`;
-    const { color } = getComputedStyle(canvas);
-    canvas.style.color = "";
+    const color = color_of(this.places.canvas, name);
     this.colors.set(name, color);
     return color;
   }

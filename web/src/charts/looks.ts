@@ -1,5 +1,5 @@
 // How the curves of one plot are told apart: by color and by dash pattern, never by color alone.
-const COLORS = 8;
+export const COLORS = 8; // of more curves not all would be told apart at a glance
 const DASHES: readonly (number[] | undefined)[] = [undefined, [8, 4], [2, 3], [10, 3, 2, 3]];
 
 export interface Look {

@@ -8,6 +8,7 @@ import { elapsed_label, ELAPSED_STEPS, log_ticks, step_label, time_labels, y_lab
 export const HEIGHT = 200;
 const FONT = '12px system-ui, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif';
 const Y_WIDTH = 68; // of all, so that charts below each other are aligned
+const RIGHT = { step: 26, activations: 26, elapsed: 26, time: 38 }; // half of the widest label of the x axis; a time's may have the day below it
 
 export interface Figure {
   axis: PlotAxis;
@@ -143,7 +144,7 @@ export function options(figure: Figure, width: number, answers: Answers): uPlot.
   return {
     width,
     height: HEIGHT,
-    padding: [8, 22, 0, 0],
+    padding: [8, RIGHT[figure.axis], 0, 0],
     legend: { show: false },
     scales: scales_of(figure),
     axes: axes_of(figure),

@@ -11,9 +11,6 @@ import type { Column } from "./smooth";
 import { summary, summary_words } from "./summary";
 import "../styles/charts.css";
 
-export type { PlotMarker } from "./markers";
-export type { Column } from "./smooth";
-
 export interface PlotCurve {
   label: string;
   color: string; // CSS variable: --curve-1 to --curve-8, --accent

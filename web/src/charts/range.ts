@@ -44,7 +44,8 @@ export interface YBounds {
 
 function loose(least: number, greatest: number): Range {
   // What never changes, but by rounding, is a line in the middle, what is always 0 one at the bottom.
-  if (greatest - least <= 1e-9 * Math.max(Math.abs(least), Math.abs(greatest))) return least === 0 ? [0, 1] : [Math.min(0, 2 * least), Math.max(0, 2 * least)];
+  const is_flat = greatest - least <= 1e-9 * Math.max(Math.abs(least), Math.abs(greatest));
+  if (is_flat) return least === 0 ? [0, 1] : [Math.min(0, 2 * least), Math.max(0, 2 * least)];
   const room = (greatest - least) * 0.08;
   return [least >= 0 ? Math.max(0, least - room) : least - room, greatest + room];
 }

@@ -1,21 +1,14 @@
 // What is written along the axes and under the cursor. Times are in the reader's zone.
-import { count, duration, metric, moment } from "../format";
+import { clock_of, count, day_of, duration, metric, moment } from "../format";
 import type { PlotAxis } from "./group";
-
-const two = (value: number) => String(value).padStart(2, "0");
-
-function clock(date: Date, seconds: boolean): string {
-  const minutes = `${two(date.getHours())}:${two(date.getMinutes())}`;
-  return seconds ? `${minutes}:${two(date.getSeconds())}` : minutes;
-}
 
 // The day is written below the first label, and where it changes.
 export function time_labels(times: readonly number[], distance: number): string[] {
   let before = "";
   return times.map((time) => {
     const date = new Date(time * 1000);
-    const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-    const words = distance >= 86400 ? "" : clock(date, distance < 60);
+    const day = day_of(date);
+    const words = distance >= 86400 ? "" : clock_of(date, distance < 60);
     const label = day === before ? words : words === "" ? day : `${words}\n${day}`;
     before = day;
     return label;
@@ -30,7 +23,7 @@ export function step_label(step: number): string {
 }
 
 export function x_words(axis: PlotAxis, x: number): string {
-  if (axis === "time") return moment(new Date(x * 1000).toISOString());
+  if (axis === "time") return moment(x);
   if (axis === "elapsed") return `after ${duration(x)}`;
   return axis === "step" ? `step ${count(Math.round(x))}` : `${count(Math.round(x))} activations`;
 }

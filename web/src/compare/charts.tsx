@@ -12,7 +12,8 @@ import { use_curves } from "../training/use_curves";
 import { AXES, batch_of, joined, onto, places, type RunAxis } from "./overlay";
 import type { Run } from "./use_runs";
 
-export const FIRST_METRICS = ["loss", "fvu", "l0", "dead_fraction", "lr", "activations_per_second"];
+const PERIOD_MS = 1000; // all runs are joined anew for each picture
+const FIRST_METRICS = ["loss", "fvu", "l0", "dead_fraction", "lr", "activations_per_second"];
 
 interface Read {
   curves: Curves | null;
@@ -28,7 +29,7 @@ function Reader({ id, tell }: { id: string; tell: (read: [string, Read]) => void
 
 function use_read(): [Readonly<Record<string, Read>>, (read: [string, Read]) => void] {
   const [read, set_read] = useState<Readonly<Record<string, Read>>>({});
-  const tell = useMemo(() => batched<[string, Read]>((all) => set_read((known) => ({ ...known, ...Object.fromEntries(all) }))), []);
+  const tell = useMemo(() => batched<[string, Read]>((all) => set_read((known) => ({ ...known, ...Object.fromEntries(all) })), PERIOD_MS), []);
   return [read, tell];
 }
 
@@ -109,7 +110,7 @@ export function CompareCharts({ runs, catalog, axis, choose_axis, metrics, add_m
           const { curves: _, from_zero, ...words } = figure_of(catalog, [name]);
           const shown = curves[name] ?? [];
           return (
-            <div key={name} className="compared">
+            <div key={name} className="removable">
               <Plot {...words} y_min_zero={from_zero} group={group} x={x} curves={shown} />
               {metrics.includes(name) && (
                 <button type="button" className="plain" onClick={() => remove_metric(name)}>

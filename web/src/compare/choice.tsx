@@ -1,8 +1,8 @@
 // Which runs are compared.
-import { use_trainings } from "../live/store";
-import { newest_first } from "../live/trainings_state";
+import { COLORS } from "../charts/looks";
+import { use_named_trainings } from "../live/trainings";
 import { Mark } from "./scatter";
-import { MOST_RUNS, type Run } from "./use_runs";
+import type { Run } from "./use_runs";
 
 interface Props {
   ids: readonly string[];
@@ -13,8 +13,8 @@ interface Props {
 }
 
 function Add({ ids, add }: Pick<Props, "ids" | "add">) {
-  const others = newest_first(Object.values(use_trainings((state) => state.by_id))).filter(({ id }) => !ids.includes(id));
-  if (ids.length >= MOST_RUNS) return <span className="small">{MOST_RUNS} are as many as can be told apart.</span>;
+  const others = use_named_trainings().filter(({ id }) => !ids.includes(id));
+  if (ids.length >= COLORS) return <span className="small">{COLORS} are as many as can be told apart.</span>;
   return (
     <label>
       Add a run{" "}
@@ -32,7 +32,7 @@ function Add({ ids, add }: Pick<Props, "ids" | "add">) {
 
 export function Choice({ ids, runs, missing, add, remove }: Props) {
   return (
-    <div className="choice">
+    <div className="run-choice">
       <ul aria-label="Compared runs">
         {runs.map((run) => (
           <li key={run.training.id}>

@@ -1,7 +1,8 @@
 // The curves of several runs over one x axis.
 import type { Training } from "../api/schema";
 import type { PlotAxis } from "../charts/group";
-import type { Column, Curves } from "../live/series";
+import type { Column } from "../charts/smooth";
+import type { Curves } from "../live/series";
 
 export const AXES = ["step", "activations", "elapsed"] as const satisfies readonly PlotAxis[];
 export type RunAxis = (typeof AXES)[number];

@@ -1,6 +1,7 @@
 // What each run explains with how many latents: lower and further left is better. Its numbers are in the table below.
-import { useEffect, useRef, useState } from "react";
+import { useRef } from "react";
 import { metric } from "../format";
+import { use_width } from "../parts/use_width";
 import { type Point, pareto_front, point_of } from "./results";
 import { type Area, place_labels, place_of, type Scale, scale_of } from "./scatter_layout";
 import type { Run } from "./use_runs";
@@ -27,19 +28,6 @@ export function Mark({ run }: { run: Run }) {
       <path d={SHAPES[run.shape % SHAPES.length]} fill={`var(${run.look.color})`} />
     </svg>
   );
-}
-
-function use_width(): [React.RefObject<HTMLDivElement | null>, number] {
-  const place = useRef<HTMLDivElement>(null);
-  const [width, set_width] = useState(0);
-  useEffect(() => {
-    const box = place.current;
-    if (box === null) return;
-    const observer = new ResizeObserver(() => set_width(box.clientWidth));
-    observer.observe(box);
-    return () => observer.disconnect();
-  }, []);
-  return [place, width];
 }
 
 function Axes({ x, y, area }: { x: Scale; y: Scale; area: Area }) {
@@ -106,7 +94,8 @@ function Picture({ shown, width }: { shown: Shown[]; width: number }) {
 }
 
 export function Scatter({ runs }: { runs: Run[] }) {
-  const [place, width] = use_width();
+  const place = useRef<HTMLDivElement>(null);
+  const width = use_width(place);
   const shown = runs.flatMap((run): Shown[] => {
     const point = point_of(run.training.metrics);
     return point === null ? [] : [{ run, point }];

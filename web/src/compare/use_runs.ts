@@ -1,13 +1,10 @@
 // The chosen runs: as the list knows them, else each asked for by itself.
 import { useQueries } from "@tanstack/react-query";
-import { get } from "../api/client";
 import type { Training } from "../api/schema";
 import { curve_look, type Look } from "../charts/looks";
-import { use_live_progress, use_trainings } from "../live/store";
-import { with_training } from "../live/trainings_state";
+import { use_trainings } from "../live/store";
+import { load_training, use_live_progress } from "../live/trainings";
 import { labels_of, short_labels } from "./overlay";
-
-export const MOST_RUNS = 8;
 
 export interface Run {
   training: Training;
@@ -23,20 +20,13 @@ interface Runs {
   pending: boolean;
 }
 
-async function load(id: string): Promise<string> {
-  const asked_at = Date.now();
-  const answer = await get<Training>(`trainings/${encodeURIComponent(id)}`);
-  use_trainings.setState((state) => with_training(state, answer, asked_at));
-  return answer.id;
-}
-
-// `ids` without doubles, at most MOST_RUNS. A run keeps its look as long as those before it stay.
+// `ids` without doubles, at most COLORS. A run keeps its look as long as those before it stay.
 export function use_runs(ids: readonly string[]): Runs {
   const by_id = use_trainings((state) => state.by_id);
   const asked = useQueries({
     queries: ids.map((id) => ({
       queryKey: ["trainings", id],
-      queryFn: () => load(id),
+      queryFn: () => load_training(id),
       // One that came live came without its configuration.
       enabled: by_id[id] === undefined || Object.keys(by_id[id].config).length === 0,
     })),

@@ -3,7 +3,8 @@ import { useMemo } from "react";
 import type { Device } from "../api/schema";
 import type { ChartGroup } from "../charts/group";
 import { curve_look } from "../charts/looks";
-import { Plot, type PlotMarker } from "../charts/plot";
+import type { PlotMarker } from "../charts/markers";
+import { Plot } from "../charts/plot";
 import { type DeviceSeries, divided, type Field, is_measured, rate_unit } from "./device_series";
 
 interface Chart {

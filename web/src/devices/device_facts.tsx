@@ -1,10 +1,11 @@
 // What there is to know about one device, beside its curves.
 import { useQuery } from "@tanstack/react-query";
-import type { Device, DeviceProcess, Server } from "../api/schema";
 import { get } from "../api/client";
+import type { Device, DeviceProcess, Server } from "../api/schema";
 import { ABSENT, bytes, count, gib, percent, rounded } from "../format";
-import { use_trainings } from "../live/store";
-import { device_link, training_link } from "../router";
+import { TableHead } from "../parts/table_head";
+import { TrainingName } from "../parts/training_name";
+import { device_link } from "../router";
 import { device_name, power_words, throttle_words } from "./device_words";
 
 type Fact = readonly [name: string, value: string];
@@ -71,11 +72,6 @@ export function DeviceFacts({ gpu }: { gpu: Device }) {
   );
 }
 
-function TrainingName({ id }: { id: string }) {
-  const name = use_trainings((state) => state.by_id[id]?.name);
-  return <a href={training_link(id)}>{name ?? id}</a>;
-}
-
 const ProcessRow = ({ process: { pid, user, command, memory_used, training_id } }: { process: DeviceProcess }) => (
   <tr>
     <th scope="row" className="number">
@@ -102,15 +98,7 @@ export function Processes({ gpu }: { gpu: Device }) {
       {processes && processes.length > 0 && (
         <table className="processes">
           <caption className="hidden">Processes on {device_name(gpu)}</caption>
-          <thead>
-            <tr>
-              {["PID", "User", "Command", "Memory", "Training"].map((name) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
+          <TableHead names={["PID", "User", "Command", "Memory", "Training"]} />
           <tbody>
             {processes.map((process) => (
               <ProcessRow key={process.pid} process={process} />

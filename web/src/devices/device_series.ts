@@ -1,6 +1,6 @@
 // What one device measured: buckets as the history answered them, then the live readings.
 import type { Device, History, HistoryColumns, MachineEvent } from "../api/schema";
-import type { PlotMarker } from "../charts/plot";
+import type { PlotMarker } from "../charts/markers";
 
 export const FIELDS = [
   "utilization", "memory_utilization", "memory_used", "temperature", "power_draw",
@@ -44,7 +44,7 @@ function value_of(gpu: Device, field: Field): number | undefined {
   }
 }
 
-export function reading_time(gpu: Device): number {
+function reading_time(gpu: Device): number {
   return Date.parse(gpu.sampled_at) / 1000;
 }
 

@@ -17,7 +17,7 @@ interface HeatField {
   greatest: number; // where the devices tell no limit
 }
 
-export const HEAT_FIELDS: Record<Heat, HeatField> = {
+const HEAT_FIELDS: Record<Heat, HeatField> = {
   Utilization: { name: "utilization", unit: "%", least: 0, greatest: 100 },
   Memory: { name: "memory_used", unit: "%", least: 0, greatest: 100 },
   Temperature: { name: "temperature", unit: "°C", least: 20, greatest: 100 },

@@ -1,19 +1,12 @@
 // The cells of the heat map: drawn on a canvas, pointed at by mouse, finger or arrow keys.
-import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
-import { use_theme } from "../theme";
+import { type KeyboardEvent, type PointerEvent, useEffect, useRef } from "react";
+import { use_width } from "../parts/use_width";
+import { color_of, use_theme } from "../theme";
 import { type Cell, COLUMNS, type HeatRow, type HeatScale, mixed, moved } from "./heat";
 
-export const ROW_PX = 24;
+const ROW_PX = 24;
 const GAP_PX = 2;
 const STOPS = ["--heat-0", "--heat-1", "--heat-2", "--heat-3", "--heat-4"];
-
-// A canvas knows no variables.
-function color_of(host: HTMLElement, name: string): string {
-  host.style.color = `var(${name})`;
-  const { color } = getComputedStyle(host);
-  host.style.color = "";
-  return color;
-}
 
 const parts_of = (color: string) => (color.match(/[\d.]+/g) ?? []).slice(0, 3).map(Number);
 
@@ -43,17 +36,6 @@ function draw(canvas: HTMLCanvasElement, rows: readonly HeatRow[], scale: HeatSc
     pen.lineWidth = line * devicePixelRatio;
     pen.strokeRect(left(cell.column) - 2, cell.row * row_px, left(cell.column + 1) - left(cell.column) + 4, row_px - gap);
   }
-}
-
-function use_width(host: React.RefObject<HTMLElement | null>): number {
-  const [width, set_width] = useState(0);
-  useEffect(() => {
-    if (host.current === null) return;
-    const seen = new ResizeObserver(([entry]) => set_width(entry?.contentRect.width ?? 0));
-    seen.observe(host.current);
-    return () => seen.disconnect();
-  }, [host]);
-  return width;
 }
 
 interface Props {

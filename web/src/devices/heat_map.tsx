@@ -1,11 +1,13 @@
 // Devices by time, for machines of which a card for each is too much to see at once.
 import { useEffect, useMemo, useState } from "react";
 import type { Device } from "../api/schema";
-import { gib, percent, rounded } from "../format";
+import { clock_of, gib, percent, rounded } from "../format";
+import { use_kept } from "../kept";
 import type { DevicesState } from "../live/devices_state";
 import { use_devices } from "../live/store";
 import { Shape } from "../parts/chip";
 import { Segments } from "../parts/segments";
+import { TableHead } from "../parts/table_head";
 import { device_link } from "../router";
 import { device_name } from "./device_words";
 import { type Cell, COLUMN_S, first_column, type Heat, heat_now, heat_row, heat_scale, heat_words, HEATS } from "./heat";
@@ -38,15 +40,7 @@ function Values({ gpus }: { gpus: readonly Device[] }) {
     <div className="hidden">
       <table>
         <caption>Devices now</caption>
-        <thead>
-          <tr>
-            {["Device", "State", "Utilization", "Memory", "Temperature", "Power"].map((name) => (
-              <th key={name} scope="col">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <TableHead names={["Device", "State", "Utilization", "Memory", "Temperature", "Power"]} />
         <tbody>
           {gpus.map((gpu) => (
             <tr key={gpu.uuid}>
@@ -99,20 +93,16 @@ function use_pointed(gpus: readonly Device[], first: number): [Cell | null, (cel
   return [cell, point];
 }
 
-const clock = (time: number) => new Date(time * 1000).toLocaleTimeString("en-GB");
+const clock = (time: number) => clock_of(new Date(1000 * time), true);
 
 export function HeatMap() {
   const { gpus: known, samples, now } = use_calm_devices();
   const gpus = known ?? [];
-  const [heat, set_heat] = useState<Heat>(() => HEATS.find((one) => one === localStorage.getItem(KEY)) ?? "Utilization");
+  const [heat, choose] = use_kept<Heat>(KEY, HEATS, "Utilization");
   const first = first_column(now);
   const [cell, point] = use_pointed(gpus, first);
   const rows = useMemo(() => gpus.map((gpu) => heat_row(heat, gpu, samples[gpu.uuid] ?? [], first)), [heat, known, samples, first]);
   const scale = useMemo(() => heat_scale(heat, gpus), [heat, known]);
-  const choose = (one: Heat) => {
-    localStorage.setItem(KEY, one);
-    set_heat(one);
-  };
   const gpu = cell && gpus[cell.row];
   return (
     <section className="card heat" aria-labelledby="heat-title">

@@ -1,17 +1,9 @@
 // Which jobs held the device, as a band over the time shown, and as a list.
 import { moment } from "../format";
-import { use_trainings } from "../live/store";
-import { training_link } from "../router";
-import { type JobSpan } from "./device_series";
+import { TrainingName } from "../parts/training_name";
+import type { JobSpan } from "./device_series";
 
 const TINTS = 4; // neighbours differ
-
-function Name({ job }: { job: string }) {
-  const name = use_trainings((state) => state.by_id[job]?.name);
-  return <a href={training_link(job)}>{name ?? job}</a>;
-}
-
-const at = (time: number) => moment(new Date(time * 1000).toISOString());
 
 export function JobBand({ spans, from, to }: { spans: readonly JobSpan[]; from: number; to: number }) {
   const place = (time: number) => (100 * (Math.min(to, Math.max(from, time)) - from)) / (to - from);
@@ -27,9 +19,9 @@ export function JobBand({ spans, from, to }: { spans: readonly JobSpan[]; from: 
       <ol className="job-list" reversed>
         {[...spans.entries()].reverse().map(([i, { job, from: start, to: end }]) => (
           <li key={start}>
-            <span className={`tint tint-${i % TINTS}`} aria-hidden="true" /> <Name job={job} />{" "}
+            <span className={`tint tint-${i % TINTS}`} aria-hidden="true" /> <TrainingName id={job} />{" "}
             <span className="small number">
-              {at(Math.max(start, from))} to {end >= to ? "now" : at(end)}
+              {moment(Math.max(start, from))} to {end >= to ? "now" : moment(end)}
             </span>
           </li>
         ))}

@@ -1,7 +1,7 @@
 // Curves of the last minutes: of one device, and of all together.
 import type { Measured, Sample } from "../live/devices_state";
 
-export const SHOWN_S = 5 * 60;
+const SHOWN_S = 5 * 60;
 const GAP_S = 12; // more than a bucket of the history is a gap
 const STEP_S = 5;
 

@@ -1,10 +1,10 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useState } from "react";
-import { get } from "../api/client";
-import type { Device, History } from "../api/schema";
+import type { Device } from "../api/schema";
 import { has_measured } from "../live/devices_state";
-import { use_devices, use_phase } from "../live/store";
+import { use_devices } from "../live/store";
 import { BUCKETS, device_series, type DeviceSeries, FIELDS, type Range } from "./device_series";
+import { get_history, server_time, use_is_live } from "./history";
 
 const JOINED_S = 300; // then the live readings are in the history, and are read again from there
 const MOST_READINGS = 1500; // in that time, at the four of a second that the page takes
@@ -33,18 +33,16 @@ export interface Measured {
 }
 
 export function use_series(uuid: string, range: Range): Measured {
-  const phase = use_phase((state) => state.phase);
+  const is_live = use_is_live();
   const now = use_devices((state) => state.now) || Math.floor(Date.now() / 1000);
   const readings = use_readings(uuid, range.live);
   const asked = useQuery({
-    queryKey: ["devices", uuid, "history", range.span_s, phase === "live"],
+    queryKey: ["devices", uuid, "history", range.span_s],
     queryFn: async () => {
-      const to = Math.floor(use_devices.getState().now || Date.now() / 1000) + 1;
-      const query = `from=${to - range.span_s}&to=${to}&buckets=${BUCKETS}&fields=${FIELDS.join()}`;
-      return { to, history: await get<History>(`system/gpus/${encodeURIComponent(uuid)}/history?${query}`) };
+      const to = Math.floor(server_time()) + 1;
+      return { to, history: await get_history(uuid, { from: to - range.span_s, to, buckets: BUCKETS, fields: FIELDS }) };
     },
-    enabled: phase === "live",
-    placeholderData: (before, query) => (query?.queryKey[3] === range.span_s ? before : undefined),
+    enabled: is_live,
     refetchInterval: ({ state: { data } }) => 1000 * (range.live ? JOINED_S : Math.max(SOONEST_S, data?.history.bucket_s ?? 0)),
   });
   const to = range.live ? now : (asked.data?.to ?? now);

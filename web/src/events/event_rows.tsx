@@ -1,12 +1,13 @@
 // Events as a list: what, when, about which device and training.
 import { memo } from "react";
 import type { MachineEvent } from "../api/schema";
-import { moment } from "../format";
 import { device_name } from "../devices/device_words";
+import { moment } from "../format";
 import { ends_of, key_of } from "../live/events_state";
-import { use_devices, use_trainings } from "../live/store";
+import { use_devices } from "../live/store";
 import { Chip } from "../parts/chip";
-import { device_link, training_link } from "../router";
+import { TrainingName } from "../parts/training_name";
+import { device_link } from "../router";
 
 function DeviceLink({ uuid }: { uuid: string }) {
   const name = use_devices(({ gpus }) => {
@@ -14,11 +15,6 @@ function DeviceLink({ uuid }: { uuid: string }) {
     return gpu && device_name(gpu);
   });
   return <a href={device_link(uuid)}>{name ?? "its device"}</a>;
-}
-
-function TrainingLink({ id }: { id: string }) {
-  const name = use_trainings((state) => state.by_id[id]?.name);
-  return <a href={training_link(id)}>{name ?? "its training"}</a>;
 }
 
 interface RowProps {
@@ -41,7 +37,7 @@ const Row = memo(function Row({ event, is_new, ended, here }: RowProps) {
       <p>{event.message}</p>
       <p className="small event-about">
         {event.device_uuid && event.device_uuid !== here && <DeviceLink uuid={event.device_uuid} />}
-        {event.training_id && <TrainingLink id={event.training_id} />}
+        {event.training_id && <TrainingName id={event.training_id} unknown="its training" />}
         {ended && <span>over since {moment(ended)}</span>}
       </p>
     </li>

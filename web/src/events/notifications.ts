@@ -38,7 +38,7 @@ function tell(id: string, title: string, body: string): void {
   }
 }
 
-export function tell_endings(after: TrainingsState, before: TrainingsState): void {
+function tell_endings(after: TrainingsState, before: TrainingsState): void {
   if (use_notify.getState().notify !== "on") return;
   for (const training of endings(before.by_id, after.by_id)) {
     const { title, body } = ending_words(training);

@@ -4,11 +4,13 @@ import { useEffect } from "react";
 import { create } from "zustand";
 import { get } from "../api/client";
 import type { EventList, Severity } from "../api/schema";
+import { kept } from "../kept";
 import { batched } from "../live/batch";
 import type { Message } from "../live/connection";
 import {
   all_read, type EventsState, NO_EVENTS, NOTHING_READ, type Read, SEVERITIES, with_event_messages, with_event_page,
 } from "../live/events_state";
+import { read_again } from "../live/read_again";
 import { live } from "../live/store";
 
 const READ_KEY = "saemill-events-read";
@@ -28,7 +30,7 @@ export const use_events = create<EventsState>(() => ({ ...NO_EVENTS, read: store
 
 // The least that the bell counts and lists.
 export const use_severity = create<{ severity: Severity }>(() => ({
-  severity: SEVERITIES.find((one) => one === localStorage.getItem(SEVERITY_KEY)) ?? "info",
+  severity: kept(SEVERITY_KEY, SEVERITIES, "info"),
 }));
 
 export function choose_severity(severity: Severity): void {
@@ -62,7 +64,7 @@ const into_events = batched<Message>((messages) => use_events.setState((state) =
 export function use_live_events() {
   const queries = useQueryClient();
   useEffect(() => {
-    const reset = () => void queries.invalidateQueries({ queryKey: ["events"] });
+    const reset = () => void read_again(queries, { queryKey: ["events"] });
     return live.subscribe("events", { message: into_events, reset });
   }, [queries]);
   useEffect(() => {

@@ -1,7 +1,7 @@
 // What the server says of a form while it is typed. A newer question takes the place of an older one.
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import { get, post, Refusal } from "../api/client";
+import { get, path_of, post, Refusal } from "../api/client";
 import type { ConfigSchema, DeviceIds, Estimate, Inspection, Recommendation, Training, Validation } from "../api/schema";
 import { fields_of, type Tree } from "./fields";
 
@@ -78,6 +78,6 @@ export function use_source(id: string | null) {
   return useQuery({
     queryKey: ["form", "from", id],
     enabled: id !== null,
-    queryFn: () => get<Training>(`trainings/${encodeURIComponent(id ?? "")}`),
+    queryFn: () => get<Training>(path_of("trainings", id ?? "")),
   });
 }

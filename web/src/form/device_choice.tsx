@@ -44,7 +44,7 @@ const Row = ({ device, model, chosen, enabled, missing, issues, errors }: RowPro
   const notes = `notes-${device.uuid}`;
   const told_memory = issues.some(({ code }) => code === "memory");
   return (
-    <li className="choice">
+    <li>
       <label>
         <input type="checkbox" checked={chosen} disabled={!enabled} aria-describedby={notes} aria-invalid={errors.length > 0}
           onChange={(event) => toggle(device.uuid, event.target.checked)} />
@@ -66,7 +66,7 @@ const Row = ({ device, model, chosen, enabled, missing, issues, errors }: RowPro
 };
 
 const Gone = ({ uuid }: { uuid: string }) => (
-  <li className="choice">
+  <li>
     <label>
       <input type="checkbox" checked onChange={() => toggle(uuid, false)} />
       <span>{uuid}</span>

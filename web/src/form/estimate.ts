@@ -2,8 +2,7 @@
 import type { Estimate, MemoryBreakdown } from "../api/schema";
 import { count, metric } from "../format";
 
-// Of a training like the machine's earlier ones.
-export type Speed = { activations_per_second?: number; efficiency?: number; based_on?: number };
+type Speed = Pick<Estimate, "activations_per_second" | "efficiency" | "based_on">;
 
 const PARTS: readonly [keyof MemoryBreakdown, string][] = [
   ["weights", "weights"],

@@ -3,10 +3,10 @@ import type { Device, Estimate } from "../api/schema";
 import { device_name } from "../devices/device_words";
 import { ABSENT, bytes, count, duration, share } from "../format";
 import { missing_memory } from "./devices";
-import { batch_words, type Segment, segments_of, type Speed, speed_words, whole_time } from "./estimate";
+import { batch_words, type Segment, segments_of, speed_words, whole_time } from "./estimate";
 
 interface Props {
-  estimate: (Estimate & Speed) | null;
+  estimate: Estimate | null;
   devices: readonly Device[]; // on which it would be; empty: not known
   steps: number | undefined;
   epoch: number | undefined; // steps

@@ -1,5 +1,5 @@
 // One key: its name, what it is for, and what the server says of its value.
-import type { Field } from "./fields";
+import { default_words, type Field } from "./fields";
 
 interface Props {
   field: Field;
@@ -48,9 +48,8 @@ function Control({ field, text, change, ...more }: ControlProps) {
         ))}
       </select>
     );
-  const placeholder = schema.default === "" ? "" : `default ${String(schema.default)}`;
   return (
-    <input type="text" {...more} value={text ?? ""} placeholder={placeholder} autoComplete="off" spellCheck={false}
+    <input type="text" {...more} value={text ?? ""} placeholder={default_words(field)} autoComplete="off" spellCheck={false}
       inputMode={schema.type === "string" ? "text" : "decimal"} onChange={(event) => change(field, event.target.value)} />
   );
 }

@@ -35,6 +35,14 @@ export function fields_of(schema: ConfigSchema): Field[] {
   );
 }
 
+// What holds while nothing is typed. Where the default is 0 or empty, its description may say what that means: "Width; 0: from the data".
+export function default_words({ schema: { default: value, description } }: Field): string {
+  const name = value === 0 ? "0" : value === "" ? "empty" : undefined;
+  const meaning = name && description.split("; ").find((part) => part.startsWith(`${name}: `));
+  if (meaning) return meaning.slice(`${name}: `.length).split(". ")[0] as string;
+  return value === "" ? "" : `default ${String(value)}`;
+}
+
 export function main_of(fields: readonly Field[]): Field[] {
   return MAIN.flatMap((key) => fields.filter((field) => field.key === key));
 }

@@ -1,17 +1,14 @@
-// Who has a device, or why it cannot be had.
+// Who has a device, also which processes of others.
 import type { Device } from "../api/schema";
 import { device_name } from "../devices/device_words";
-import { use_devices, use_trainings } from "../live/store";
-import { training_link } from "../router";
+import { Holding } from "../devices/holder";
+import { use_devices } from "../live/store";
 import { by_index, is_held, process_words, strangers } from "./devices";
 
 export function Holder({ device }: { device: Device }) {
-  const job = device.current_job;
-  const name = use_trainings((state) => (job ? state.by_id[job]?.name : undefined));
-  if (job) return <>held by <a href={training_link(job)}>{name ?? job}</a></>;
   const others = strangers(device);
-  if (device.availability === "foreign" && others.length > 0) return <>{others.map(process_words).join("; ")}</>;
-  return device.availability === "free" ? null : <>{device.reason.message}</>;
+  const is_theirs = device.current_job === undefined && device.availability === "foreign" && others.length > 0;
+  return is_theirs ? <>{others.map(process_words).join("; ")}</> : <Holding gpu={device} />;
 }
 
 // Of these devices, or of all of the machine.

@@ -8,7 +8,7 @@ import { Messages } from "./field";
 import { Holder } from "./holder";
 import { change_form, use_form } from "./state";
 
-export function count_of(text: string): number | null {
+function count_of(text: string): number | null {
   const count = Number(text);
   return Number.isInteger(count) && count >= 1 ? count : null;
 }

@@ -1,14 +1,12 @@
 // When it starts, and what holds for it in the queue.
 import type { ReactNode } from "react";
-import { use_trainings } from "../live/store";
-import { newest_first } from "../live/trainings_state";
+import { use_named_trainings } from "../live/trainings";
 import { Chip } from "../parts/chip";
 import { Segments } from "../parts/segments";
+import { has_ended } from "../training_words";
 import type { Errors } from "./errors";
 import { Messages } from "./field";
 import { change_form, type Form, use_form, WHEN } from "./state";
-
-const ENDED = ["completed", "failed", "cancelled"];
 
 interface NumberProps {
   name: "priority" | "hours" | "minutes" | "max_restarts";
@@ -34,8 +32,7 @@ const NumberField = ({ name, label, most, placeholder, errors = [] }: NumberProp
 
 function After({ errors }: { errors: readonly string[] }) {
   const after = use_form((form) => form.after);
-  const trainings = newest_first(Object.values(use_trainings((state) => state.by_id)));
-  const offered = trainings.filter(({ id, status }) => !ENDED.includes(status) || after.includes(id));
+  const offered = use_named_trainings().filter((one) => !has_ended(one) || after.includes(one.id));
   const toggle = (id: string, on: boolean) => change_form({ after: on ? [...after, id] : after.filter((one) => one !== id) });
   if (offered.length === 0) return null;
   return (

@@ -16,7 +16,6 @@ export interface Listener {
 }
 
 export interface Socket {
-  onopen: (() => void) | null;
   onmessage: ((event: { data: string }) => void) | null;
   onclose: (() => void) | null;
   send(text: string): void;
@@ -95,11 +94,10 @@ export class LiveConnection {
     this.on_phase("live");
     for (const [name, channel] of this.channels) {
       // The seq of a training's own channels is that of its file, which survives a restart.
-      if (restarted && !name.startsWith("trainings/")) {
-        channel.seq = null;
-        channel.listeners.forEach((listener) => listener.reset());
-      }
+      if (restarted && !name.startsWith("trainings/")) channel.seq = null;
       this.say("subscribe", name, channel.seq === null ? {} : { since: channel.seq });
+      // What was read before may be older than the first that is told from now on.
+      if (channel.seq === null) channel.listeners.forEach((listener) => listener.reset());
     }
   }
 

@@ -1,7 +1,6 @@
 // The curves of one training: buckets as REST answered them, then the lines that came live.
 import type { HistoryColumns, RunEvent, TrainingSeries } from "../api/schema";
-
-export type Column = (number | null)[];
+import type { Column } from "../charts/smooth";
 
 export interface Curves {
   step: number[]; // ascending
@@ -103,10 +102,11 @@ export function with_lines(curves: Curves, lines: readonly RunEvent[], rank?: nu
   return with_added(next, added, rank);
 }
 
-// What those lines need not be kept for: the answer has them.
+// Those that the answer does not have. It was asked for after the last rewind: what came before that is over.
 export function not_in(curves: Curves, lines: RunEvent[]): RunEvent[] {
   const last = curves.step.at(-1) ?? -1;
-  return lines.filter((line) => line.event === "metrics" && (line["step"] as number) > last);
+  const rewind = lines.map(({ event }) => event).lastIndexOf("rewind");
+  return lines.slice(rewind + 1).filter((line) => (line["step"] as number) > last);
 }
 
 // Finer buckets in the place of those that they stand for.

@@ -1,13 +1,12 @@
-import { useQuery } from "@tanstack/react-query";
-import { get } from "../api/client";
-import type { MetricCatalog } from "../api/schema";
+import { COLORS } from "../charts/looks";
 import { CompareCharts } from "../compare/charts";
 import { Choice } from "../compare/choice";
 import { AXES, type RunAxis } from "../compare/overlay";
 import { Scatter } from "../compare/scatter";
 import { Differences, Results } from "../compare/tables";
-import { MOST_RUNS, use_runs } from "../compare/use_runs";
+import { use_runs } from "../compare/use_runs";
 import { compare_link, place_of, use_place, use_title } from "../router";
+import { use_catalog } from "../training/use_catalog";
 import "../styles/compare.css";
 
 interface Comparison {
@@ -39,10 +38,10 @@ const remove_metric = (name: string) => change(({ metrics }) => ({ metrics: metr
 
 export default function ComparePage({ ids: asked }: { ids: string[] }) {
   use_title("Compare");
-  const ids = [...new Set(asked)].slice(0, MOST_RUNS);
+  const ids = [...new Set(asked)].slice(0, COLORS);
   const { axis, metrics } = comparison_of(use_place().query);
   const { runs, missing, pending } = use_runs(ids);
-  const catalog = useQuery({ queryKey: ["metric-catalog"], queryFn: () => get<MetricCatalog>("metric-catalog"), staleTime: Infinity });
+  const catalog = use_catalog();
   return (
     <article className="compare" aria-labelledby="title">
       <p className="small">

@@ -1,10 +1,11 @@
 // Everything about one device: how it is, what it measured, who used it, what happened to it.
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo } from "react";
-import { get } from "../api/client";
+import { get, path_of } from "../api/client";
 import type { Device, EventList, MachineEvent } from "../api/schema";
 import { CHART_HELP, ChartControls } from "../charts/controls";
 import { use_chart_group } from "../charts/group";
+import { Memory, Owner } from "../devices/device_card";
 import { DeviceCharts } from "../devices/device_charts";
 import { DeviceFacts, Processes } from "../devices/device_facts";
 import { event_markers, job_spans, type Range, RANGES } from "../devices/device_series";
@@ -18,7 +19,6 @@ import { has_measured } from "../live/devices_state";
 import { merged } from "../live/events_state";
 import { use_devices, use_phase } from "../live/store";
 import { Chip } from "../parts/chip";
-import { Memory, Owner } from "../parts/device_card";
 import { Meter } from "../parts/meter";
 import { Segments } from "../parts/segments";
 import { device_link, use_place, use_title } from "../router";
@@ -113,7 +113,7 @@ function Detail({ uuid, gpu, shown }: { uuid: string; gpu: Device | undefined; s
 
 // What the server says about an id that no device here has: it also knows names (gpu:0), which lead to the device.
 function Missing({ id, known }: { id: string; known: boolean }) {
-  const asked = useQuery({ queryKey: ["devices", id], queryFn: () => get<Device>(`system/gpus/${encodeURIComponent(id)}`), enabled: !known });
+  const asked = useQuery({ queryKey: ["devices", id], queryFn: () => get<Device>(path_of("system", "gpus", id)), enabled: !known });
   const uuid = asked.data?.uuid;
   useEffect(() => {
     if (uuid !== undefined) location.replace(device_link(uuid));

@@ -1,6 +1,6 @@
-import { use_live_progress, use_trainings } from "../live/store";
-import { use_training_list } from "../live/training_list";
-import { use_ticks } from "../queue/clock";
+import type { Training } from "../api/schema";
+import { use_trainings } from "../live/store";
+import { use_live_progress, use_training_list } from "../live/trainings";
 import { Apart, Line } from "../queue/line";
 import { Running } from "../queue/running";
 import { use_queue } from "../queue/use_queue";
@@ -8,14 +8,16 @@ import { new_link, use_title } from "../router";
 import { is_active } from "../training_words";
 import "../styles/queue.css";
 
+// One may have none for a while, as it waits to be finished.
+const first_device = ({ gpu_ids }: Training) => (gpu_ids.length === 0 ? Number.MAX_SAFE_INTEGER : Math.min(...gpu_ids));
+
 export function QueuePage() {
   use_title("Queue");
   const list = use_training_list();
   const queue = use_queue();
-  use_ticks();
   const running = Object.values(use_trainings((state) => state.by_id))
     .filter(is_active)
-    .sort((a, b) => Math.min(...a.gpu_ids) - Math.min(...b.gpu_ids));
+    .sort((a, b) => first_device(a) - first_device(b) || a.id.localeCompare(b.id));
   use_live_progress(running.map(({ id }) => id).sort().join(" "));
   const { line, held, paused, refused } = queue;
   const refused_is_shown = [...line, ...held, ...paused].some(({ id }) => id === refused?.id);

@@ -1,16 +1,16 @@
-import { useState } from "react";
 import type { Aggregate } from "../api/schema";
+import { DeviceCard } from "../devices/device_card";
 import { HeatMap } from "../devices/heat_map";
 import { type Point, points_of_all } from "../devices/points";
 import { use_recent_history } from "../devices/recent";
+import { Sparkline } from "../devices/sparkline";
 import { gib, percent, rounded, share } from "../format";
+import { use_kept } from "../kept";
 import type { Measured } from "../live/devices_state";
 import { use_aggregate, use_devices, use_live_aggregate, use_phase } from "../live/store";
 import { Chip } from "../parts/chip";
-import { DeviceCard } from "../parts/device_card";
 import { Meter } from "../parts/meter";
 import { Segments } from "../parts/segments";
-import { Sparkline } from "../parts/sparkline";
 import { use_title } from "../router";
 
 const KEY = "saemill-system-view";
@@ -106,11 +106,7 @@ export function SystemPage() {
   const devices = use_devices((state) => state.gpus?.length);
   const recent = use_recent_history();
   const lost = use_phase((state) => state.phase === "lost");
-  const [view, set_view] = useState<View>(() => VIEWS.find((one) => one === localStorage.getItem(KEY)) ?? "Per GPU");
-  const choose = (chosen: View) => {
-    localStorage.setItem(KEY, chosen);
-    set_view(chosen);
-  };
+  const [view, choose] = use_kept<View>(KEY, VIEWS, "Per GPU");
   return (
     <section aria-labelledby="title" className={lost ? "stale" : undefined}>
       <div className="title-row">

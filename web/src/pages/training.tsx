@@ -1,27 +1,32 @@
 import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
-import { get } from "../api/client";
 import type { Training } from "../api/schema";
 import { duration, metric, moment } from "../format";
-import { use_live_progress, use_trainings } from "../live/store";
-import { with_training } from "../live/trainings_state";
+import { use_trainings } from "../live/store";
+import { load_training, use_live_progress } from "../live/trainings";
 import { Chip } from "../parts/chip";
 import { Progress } from "../parts/progress";
 import { TrainingActions } from "../parts/training_actions";
-import { TrainingCharts } from "../parts/training_charts";
-import { Sae } from "../parts/training_files";
-import { Events, Log } from "../parts/training_texts";
 import { compare_link, new_link, use_title } from "../router";
+import { TrainingCharts } from "../training/charts";
 import { Checkpoints } from "../training/checkpoints";
 import { Configuration } from "../training/configuration";
-import { DeviceLinks } from "../trainings/device_links";
 import { DeleteTraining } from "../training/delete_training";
+import { Sae } from "../training/files";
+import { Events, Log } from "../training/texts";
 import { use_run_events } from "../training/use_run_events";
-import { has_ended, reason_words } from "../training_words";
+import { has_ended } from "../training_words";
+import { DeviceLinks } from "../trainings/device_links";
+import { Reason } from "../trainings/reason";
 import "../styles/training.css";
 
 function seconds_between(from: string | undefined, to: string | undefined): number | undefined {
   return from === undefined || to === undefined ? undefined : (Date.parse(to) - Date.parse(from)) / 1000;
+}
+
+function end_facts({ started_at, completed_at }: Training): [string, ReactNode][] {
+  if (!completed_at) return [];
+  return [["Ended", moment(completed_at)], ["Took", duration(seconds_between(started_at, completed_at))]];
 }
 
 function Facts({ training }: { training: Training }) {
@@ -29,9 +34,7 @@ function Facts({ training }: { training: Training }) {
     ["Devices", <DeviceLinks training={training} />],
     ["Created", moment(training.created_at)],
     ["Started", moment(training.started_at)],
-    ...(training.completed_at
-      ? ([["Ended", moment(training.completed_at)], ["Took", duration(seconds_between(training.started_at, training.completed_at))]] as [string, ReactNode][])
-      : []),
+    ...end_facts(training),
     ["Loss", metric(training.metrics["loss"])],
     ["FVU", metric(training.metrics["fvu"])],
     ["L0", metric(training.metrics["l0"])],
@@ -64,13 +67,12 @@ function Ways({ training }: { training: Training }) {
 }
 
 function Detail({ training }: { training: Training }) {
-  const reason = reason_words(training);
   const events = use_run_events(training.id);
   return (
     <>
       <section className="card" aria-label="State">
         <Progress training={training} />
-        {reason && <p className={training.error ? "error" : undefined}>{reason}</p>}
+        <Reason training={training} />
         <Facts training={training} />
       </section>
       <section aria-label="Charts">
@@ -83,7 +85,7 @@ function Detail({ training }: { training: Training }) {
           <Events {...events} />
           <Log training={training} />
         </div>
-        <Configuration training={training} />
+        <Configuration id={training.id} config={training.config} />
       </div>
     </>
   );
@@ -92,12 +94,7 @@ function Detail({ training }: { training: Training }) {
 export default function TrainingPage({ id }: { id: string }) {
   const asked = useQuery({
     queryKey: ["trainings", id],
-    queryFn: async () => {
-      const asked_at = Date.now();
-      const answer = await get<Training>(`trainings/${encodeURIComponent(id)}`);
-      use_trainings.setState((state) => with_training(state, answer, asked_at));
-      return answer.id;
-    },
+    queryFn: () => load_training(id),
   });
   use_live_progress(asked.data ?? "");
   const training = use_trainings((state) => state.by_id[id]);

@@ -1,14 +1,15 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useState } from "react";
 import type { Training } from "../api/schema";
-import { use_live_progress, use_trainings } from "../live/store";
-import { LIST_LIMIT, use_training_list } from "../live/training_list";
+import { read_again } from "../live/read_again";
+import { use_trainings } from "../live/store";
+import { LIST_LIMIT, use_live_progress, use_training_list } from "../live/trainings";
+import { use_part } from "../parts/part";
 import { new_link, place_of, use_place, use_title } from "../router";
 import { is_active, matches } from "../training_words";
 import { BulkBar } from "../trainings/bulk_bar";
 import { listed, type ListView, narrowed, view_link, view_of } from "../trainings/filter";
 import { Filters } from "../trainings/filters";
-import { use_part } from "../trainings/part";
 import { TrainingTable } from "../trainings/table";
 
 const FOLLOWED = 32; // step by step, of those that run
@@ -36,7 +37,7 @@ function use_configurations(all: Training[]) {
   const queries = useQueryClient();
   const lacking = all.filter(({ config }) => Object.keys(config).length === 0).map(({ id }) => id).join(" ");
   useEffect(() => {
-    if (lacking !== "") void queries.invalidateQueries({ queryKey: ["trainings", "list"] });
+    if (lacking !== "") void read_again(queries, { queryKey: ["trainings", "list"] });
   }, [queries, lacking]);
 }
 
@@ -82,7 +83,7 @@ export function TrainingsPage() {
       </div>
       {list.isError && <p role="alert" className="error">{list.error.message}</p>}
       {list.isPending && <p>Loading …</p>}
-      {list.data && list.data.total > LIST_LIMIT && <p>The newest {LIST_LIMIT} of {list.data.total} are shown.</p>}
+      {list.data && list.data.total > LIST_LIMIT && <p>The newest {LIST_LIMIT} of {list.data.total} are shown, and all that have not ended.</p>}
       {list.data && shown.length === 0 && <None all={all} view={view} />}
       {list.data && <List shown={shown} view={view} />}
     </section>

@@ -1,8 +1,8 @@
-import { useEffect, useState } from "react";
+import { use_words_of_now } from "../clock";
+import { Bell } from "../events/bell";
 import { duration } from "../format";
 import { use_devices, use_phase } from "../live/store";
 import { set_theme, type Theme, THEMES, use_theme } from "../theme";
-import { Bell } from "./bell";
 
 function State() {
   const phase = use_phase((state) => state.phase);
@@ -23,14 +23,11 @@ function State() {
 // How old what is shown is. Not announced: it changes all the time.
 function Age() {
   const received_at = use_devices((state) => state.received_at);
-  const [now, set_now] = useState(Date.now());
-  useEffect(() => {
-    const timer = setInterval(() => set_now(Date.now()), 1000);
-    return () => clearInterval(timer);
-  }, []);
-  if (received_at === 0) return null;
-  const seconds = Math.max(0, Math.floor((now - received_at) / 1000));
-  return <span className="age">{seconds < 3 ? "updated now" : `updated ${duration(seconds)} ago`}</span>;
+  const words = use_words_of_now((now) => {
+    const seconds = Math.max(0, Math.floor((now - received_at) / 1000));
+    return seconds < 3 ? "updated now" : `updated ${duration(seconds)} ago`;
+  });
+  return received_at === 0 ? null : <span className="age">{words}</span>;
 }
 
 function ThemeChoice() {
@@ -47,9 +44,12 @@ function ThemeChoice() {
   );
 }
 
+// Pages that no entry leads to, and the entry that they belong to.
+const SECTION_OF: Record<string, string> = { devices: "", compare: "trainings" };
+
 export function Header({ place }: { place: string }) {
   const link = (to: string, words: string) => (
-    <a href={`#/${to}`} aria-current={place === to ? "page" : undefined}>
+    <a href={`#/${to}`} aria-current={place === to ? "page" : SECTION_OF[place] === to ? "true" : undefined}>
       {words}
     </a>
   );

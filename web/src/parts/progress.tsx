@@ -15,7 +15,7 @@ export function Progress({ training }: { training: Training }) {
       </div>
       <span className="small number">
         {progress_words(training)}
-        {left && ` · ${left}`}
+        {left && <> <span className="nowrap">· {left}</span></>}
       </span>
     </div>
   );

@@ -1,33 +1,21 @@
 // What the server accepts now, as buttons.
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
-import { control } from "../api/client";
 import type { Training, TrainingAction } from "../api/schema";
-import { use_trainings } from "../live/store";
-import { with_training } from "../live/trainings_state";
+import { control, load_training } from "../live/trainings";
 import { offered } from "../training_words";
-import { Confirm } from "./confirm";
+import { ActionQuestion, is_asked_first } from "./action_question";
 
 const SHOWN: TrainingAction[] = ["pause", "resume", "checkpoint", "finish", "retry", "hold", "release", "cancel"];
 
-const QUESTIONS: Partial<Record<TrainingAction, [string, string]>> = {
-  cancel: ["It ends at once. What it learned since its last checkpoint is lost.", "Yes, cancel it"],
-  finish: ["It ends after the step it is at, and its SAE is written.", "Yes, finish it"],
-};
-
 // `shown`: those of SHOWN that there is room for.
 export function TrainingActions({ training, shown = SHOWN }: { training: Training; shown?: readonly TrainingAction[] }) {
-  const queries = useQueryClient();
   const [asking, set_asking] = useState<TrainingAction | null>(null);
   const act = useMutation({
-    mutationFn: async (action: TrainingAction) => {
-      const asked_at = Date.now();
-      const answer = await control(training.id, action);
-      use_trainings.setState((state) => with_training(state, answer, asked_at));
-    },
-    onSettled: () => queries.invalidateQueries({ queryKey: ["trainings", training.id] }),
+    mutationFn: (action: TrainingAction) => control(training.id, action),
+    // What is refused was offered by a state that is over.
+    onError: () => load_training(training.id).catch(() => undefined),
   });
-  const question = asking === null ? undefined : QUESTIONS[asking];
   return (
     <>
       <div className="buttons" role="group" aria-label={`Actions on ${training.name}`}>
@@ -37,7 +25,7 @@ export function TrainingActions({ training, shown = SHOWN }: { training: Trainin
             type="button"
             className={action === "cancel" ? "danger" : undefined}
             disabled={act.isPending}
-            onClick={() => (QUESTIONS[action] ? set_asking(action) : act.mutate(action))}
+            onClick={() => (is_asked_first(action) ? set_asking(action) : act.mutate(action))}
           >
             {action}
           </button>
@@ -48,11 +36,10 @@ export function TrainingActions({ training, shown = SHOWN }: { training: Trainin
           {act.error.message}
         </p>
       )}
-      {asking !== null && question !== undefined && (
-        <Confirm
-          question={`${asking === "cancel" ? "Cancel" : "Finish"} ${training.name}?`}
-          detail={question[0]}
-          yes={question[1]}
+      {asking !== null && (
+        <ActionQuestion
+          action={asking}
+          what={training.name}
           answer={(sure) => {
             set_asking(null);
             if (sure) act.mutate(asking);

@@ -1,7 +1,8 @@
 // What waits, as tables: in its order, which dragging changes, or apart from it.
 import { useRef } from "react";
 import type { Training } from "../api/schema";
-import { use_part } from "../trainings/part";
+import { use_part } from "../parts/part";
+import { TableHead } from "../parts/table_head";
 import { type Drag, use_drag } from "./drag";
 import { ApartRow, LineRow, type PlaceProps } from "./rows";
 import type { QueueOrder } from "./use_queue";
@@ -16,20 +17,6 @@ interface TableProps {
 
 const refusal_of = ({ refused }: QueueOrder, { id }: Training) => (refused?.id === id ? refused.message : null);
 
-function Head({ names }: { names: string[] }) {
-  return (
-    <thead>
-      <tr>
-        {names.map((name) => (
-          <th key={name} scope="col">
-            {name}
-          </th>
-        ))}
-      </tr>
-    </thead>
-  );
-}
-
 // Those that have no place: held or paused.
 export function Apart({ trainings, queue, caption }: TableProps) {
   const [part, more] = use_part(trainings);
@@ -37,7 +24,7 @@ export function Apart({ trainings, queue, caption }: TableProps) {
     <>
       <table className="trainings queue apart">
         <caption className="hidden">{caption}</caption>
-        <Head names={HEADS} />
+        <TableHead names={HEADS} />
         <tbody>
           {part.map((training) => (
             <ApartRow key={training.id} training={training} refused={refusal_of(queue, training)} actions={queue.actions} />
@@ -67,7 +54,7 @@ export function Line({ trainings, queue, caption }: TableProps) {
     <>
       <table className="trainings queue">
         <caption className="hidden">{caption}</caption>
-        <Head names={["Place", ...HEADS]} />
+        <TableHead names={["Place", ...HEADS]} />
         <tbody ref={body} className={drag === null ? undefined : "dragging"}>
           {part.map((training, place) => (
             <LineRow key={training.id} training={training} refused={refusal_of(queue, training)} actions={queue.actions}

@@ -1,34 +1,22 @@
 // One of those that wait: what it waits for, and how to put it elsewhere.
 import { memo } from "react";
 import type { Training, TrainingAction } from "../api/schema";
+import { use_words_of_now } from "../clock";
 import { duration } from "../format";
-import { use_devices } from "../live/store";
 import { TrainingActions } from "../parts/training_actions";
-import { device_link, training_link } from "../router";
+import { training_link } from "../router";
 import { expected_clock, expected_in } from "../training_words";
+import { DeviceNames } from "../trainings/device_links";
 import { Reason } from "../trainings/reason";
-import { use_words_of_now } from "./clock";
 import type { Grip } from "./drag";
 import { PriorityField } from "./priority_field";
 import type { QueueActions } from "./use_queue";
 
 const ACTIONS: TrainingAction[] = ["resume", "hold", "release", "cancel"];
 
-function Asked({ training }: { training: Training }) {
-  const gpus = use_devices((state) => state.gpus);
-  if (training.asked_gpu_ids === undefined) return <>{training.device_count} of any</>;
-  return (
-    <span className="device-links">
-      {training.asked_gpu_ids.map((uuid) => {
-        const index = gpus?.find((gpu) => gpu.uuid === uuid)?.index;
-        return (
-          <a key={uuid} href={device_link(uuid)} aria-label={`Device ${index ?? uuid}`}>
-            {index ?? uuid}
-          </a>
-        );
-      })}
-    </span>
-  );
+function Asked({ training: { asked_gpu_ids, device_count } }: { training: Training }) {
+  if (asked_gpu_ids === undefined) return <>{device_count} of any</>;
+  return <DeviceNames devices={asked_gpu_ids.map((id) => ({ id }))} />;
 }
 
 interface RowProps {

@@ -15,7 +15,7 @@ export function Running({ trainings }: { trainings: Training[] }) {
             <Chip state={training.status} />
           </div>
           <div className="running-devices number">
-            {training.gpu_ids.length === 1 ? "device" : "devices"} <DeviceLinks training={training} />
+            <DeviceLinks training={training} />
           </div>
           <Progress training={training} />
         </li>

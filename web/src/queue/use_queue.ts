@@ -1,11 +1,10 @@
 // The queue, live, and how its order is changed.
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useRef, useState } from "react";
-import { control, get } from "../api/client";
-import type { Training, TrainingList } from "../api/schema";
+import { message_of } from "../api/client";
+import type { Training } from "../api/schema";
 import { use_trainings } from "../live/store";
-import { LIST_LIMIT } from "../live/training_list";
-import { with_training } from "../live/trainings_state";
+import { all_of, control } from "../live/trainings";
 import { came_together, type Change, changes_for, moved, type Queue, queue_of } from "./order";
 
 // The server's list is by arrival, newest first.
@@ -13,7 +12,7 @@ function use_arrival(waiting: Training[]): string[] {
   const ids = waiting.map(({ id }) => id).sort().join();
   const list = useQuery({
     queryKey: ["trainings", "arrival", ids],
-    queryFn: async () => (await get<TrainingList>(`trainings?status=queued&limit=${LIST_LIMIT}`)).data.map(({ id }) => id).reverse(),
+    queryFn: async () => (await all_of("queued")).map(({ id }) => id).reverse(),
     enabled: came_together(waiting),
     staleTime: Infinity,
     placeholderData: (before) => before,
@@ -62,11 +61,9 @@ async function change_all(changes: Change[], name_of: (id: string) => string): P
   const focus_again = keep_focus();
   for (const { id, to } of changes) {
     try {
-      const asked_at = Date.now();
-      const answer = await control(id, "prioritize", { priority: to });
-      use_trainings.setState((state) => with_training(state, answer, asked_at));
+      await control(id, "prioritize", { priority: to });
     } catch (error) {
-      return { id, name: name_of(id), message: error instanceof Error ? error.message : String(error) };
+      return { id, name: name_of(id), message: message_of(error) };
     }
   }
   focus_again();

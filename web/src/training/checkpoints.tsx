@@ -1,14 +1,15 @@
 // The checkpoints of a training: to download, to go on from, to delete.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import { control, erase, get } from "../api/client";
+import { erase, get, path_of } from "../api/client";
 import type { Checkpoint, CheckpointList, Training } from "../api/schema";
 import { bytes, count, moment } from "../format";
-import { live, use_trainings } from "../live/store";
-import { with_training } from "../live/trainings_state";
+import { read_again } from "../live/read_again";
+import { live } from "../live/store";
+import { control } from "../live/trainings";
 import { Confirm } from "../parts/confirm";
-import { CheckpointFiles } from "../parts/training_files";
 import { is_active } from "../training_words";
+import { CheckpointFiles } from "./files";
 
 // How a training in this state goes on; null: it does not.
 function way_on({ actions }: Training): "resume" | "retry" | null {
@@ -25,13 +26,10 @@ function use_acts(training: Training) {
   return useMutation({
     mutationFn: async ({ kind, checkpoint: { name } }: Act) => {
       const action = way_on(training);
-      const asked_at = Date.now();
-      if (kind === "delete") return erase(["trainings", training.id, "checkpoints", name].map(encodeURIComponent).join("/"));
-      if (action === null) return;
-      const answer = await control(training.id, action, { checkpoint: name });
-      use_trainings.setState((state) => with_training(state, answer, asked_at));
+      if (kind === "delete") await erase(path_of("trainings", training.id, "checkpoints", name));
+      else if (action !== null) await control(training.id, action, { checkpoint: name });
     },
-    onSettled: () => queries.invalidateQueries({ queryKey: ["trainings", training.id] }),
+    onSettled: () => read_again(queries, { queryKey: ["trainings", training.id, "checkpoints"], exact: true }),
   });
 }
 
@@ -91,12 +89,12 @@ export function Checkpoints({ training }: { training: Training }) {
   const [asking, set_asking] = useState<Act | null>(null);
   const act = use_acts(training);
   useEffect(() => {
-    const read = () => void queries.invalidateQueries({ queryKey: ["trainings", id, "checkpoints"], exact: true });
+    const read = () => void read_again(queries, { queryKey: ["trainings", id, "checkpoints"], exact: true });
     return live.subscribe(`trainings/${id}/checkpoints`, { message: read, reset: read });
   }, [id, queries]);
   const list = useQuery({
     queryKey: ["trainings", id, "checkpoints"],
-    queryFn: () => get<CheckpointList>(`trainings/${encodeURIComponent(id)}/checkpoints`),
+    queryFn: () => get<CheckpointList>(path_of("trainings", id, "checkpoints")),
   });
   const checkpoints = list.data?.data ?? [];
   return (

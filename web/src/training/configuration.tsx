@@ -1,12 +1,11 @@
 // What a training was asked for, and what that differs in from another.
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
-import { get } from "../api/client";
+import { memo, useState } from "react";
+import { get, path_of } from "../api/client";
 import type { Training } from "../api/schema";
 import { config_differences } from "../config_difference";
 import { ABSENT, flattened } from "../format";
-import { use_trainings } from "../live/store";
-import { newest_first } from "../live/trainings_state";
+import { use_named_trainings } from "../live/trainings";
 
 function Rows({ head, rows }: { head: string[] | null; rows: [string, ...(string | undefined)[]][] }) {
   return (
@@ -38,25 +37,24 @@ function Rows({ head, rows }: { head: string[] | null; rows: [string, ...(string
   );
 }
 
-function Difference({ training, other }: { training: Training; other: string }) {
+function Difference({ config, other }: Pick<Training, "config"> & { other: string }) {
   // Not all that is known of it by the live channels has its configuration.
   const found = useQuery({
     queryKey: ["trainings", other, "config"],
-    queryFn: () => get<Training>(`trainings/${encodeURIComponent(other)}`),
+    queryFn: () => get<Training>(path_of("trainings", other)),
     staleTime: Infinity,
   });
   if (found.isError) return <p role="alert" className="error">{found.error.message}</p>;
   if (found.isPending) return <p className="small">Loading …</p>;
-  const differences = config_differences([training.config, found.data.config]);
+  const differences = config_differences([config, found.data.config]);
   if (differences.length === 0) return <p>They are the same.</p>;
   const rows = differences.map(({ key, values }): [string, ...(string | undefined)[]] => [key, ...values]);
   return <Rows head={["Key", "this training", found.data.name]} rows={rows} />;
 }
 
-export function Configuration({ training }: { training: Training }) {
+export const Configuration = memo(function Configuration({ id: own, config }: Pick<Training, "id" | "config">) {
   const [other, set_other] = useState("");
-  const by_id = use_trainings((state) => state.by_id);
-  const others = newest_first(Object.values(by_id).filter(({ id }) => id !== training.id));
+  const others = use_named_trainings().filter(({ id }) => id !== own);
   const chosen = others.some(({ id }) => id === other) ? other : "";
   return (
     <section className="card" aria-labelledby="configuration">
@@ -76,7 +74,7 @@ export function Configuration({ training }: { training: Training }) {
           </label>
         )}
       </div>
-      {chosen === "" ? <Rows head={null} rows={flattened(training.config)} /> : <Difference training={training} other={chosen} />}
+      {chosen === "" ? <Rows head={null} rows={flattened(config)} /> : <Difference config={config} other={chosen} />}
     </section>
   );
-}
+});

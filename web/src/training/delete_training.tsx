@@ -1,13 +1,13 @@
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
-import { erase } from "../api/client";
+import { erase, path_of } from "../api/client";
 import type { Training } from "../api/schema";
-import { Confirm } from "../parts/confirm";
+import { ActionQuestion } from "../parts/action_question";
 
 export function DeleteTraining({ training }: { training: Training }) {
   const [asking, set_asking] = useState(false);
   const act = useMutation({
-    mutationFn: () => erase(`trainings/${encodeURIComponent(training.id)}`),
+    mutationFn: () => erase(path_of("trainings", training.id)),
     onSuccess: () => (location.hash = "#/trainings"),
   });
   return (
@@ -17,10 +17,9 @@ export function DeleteTraining({ training }: { training: Training }) {
       </button>
       {act.isError && <p role="alert" className="error">{act.error.message}</p>}
       {asking && (
-        <Confirm
-          question={`Delete ${training.name}?`}
-          detail="Its folder is erased: checkpoints, SAE, metrics and logs."
-          yes="Yes, delete it"
+        <ActionQuestion
+          action="delete"
+          what={training.name}
           answer={(sure) => {
             set_asking(false);
             if (sure) act.mutate();

@@ -1,13 +1,13 @@
 // What the devices of a training did meanwhile: on the axis of its metrics.
 import { useQueries } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { get } from "../api/client";
 import type { History, Training } from "../api/schema";
 import type { ChartGroup } from "../charts/group";
 import { curve_look } from "../charts/looks";
 import type { PlotMarker } from "../charts/markers";
 import { Plot, type PlotCurve } from "../charts/plot";
 import { device_name } from "../devices/device_words";
+import { get_history, server_time, use_is_live } from "../devices/history";
 import { bytes, percent, rounded } from "../format";
 import { KEPT_S, type Measured } from "../live/devices_state";
 import { use_devices } from "../live/store";
@@ -47,28 +47,30 @@ interface Answer {
   asked_at: number; // epoch seconds of the server
 }
 
-function use_histories(training: Training, devices: readonly RunDevice[]): Answer[] {
+function use_histories(training: Training, devices: readonly RunDevice[]): { answers: Answer[]; pending: boolean; problem: string | undefined } {
   const active = is_active(training);
+  const is_live = use_is_live();
   const from = training.started_at;
   const to = training.completed_at;
   const found = useQueries({
     queries: devices.map(({ uuid }) => ({
       queryKey: ["history", uuid, training.id, from, to, active],
       queryFn: async (): Promise<Answer> => {
-        const fields = FIGURES.map(({ field }) => field).join();
         // Whole seconds, at least one.
-        const since = String(Math.floor(Date.parse(from as string) / 1000));
-        const until = to && { to: String(Math.ceil(Date.parse(to) / 1000) + 1) };
-        const query = new URLSearchParams({ from: since, buckets: String(BUCKETS), fields, ...until });
-        const asked_at = to ? Date.parse(to) / 1000 : use_devices.getState().now;
-        return { history: await get<History>(`system/gpus/${encodeURIComponent(uuid)}/history?${query}`), asked_at };
+        const since = Math.floor(Date.parse(from as string) / 1000);
+        const until = to && Math.ceil(Date.parse(to) / 1000) + 1;
+        const asked_at = to ? Date.parse(to) / 1000 : server_time();
+        const fields = FIGURES.map(({ field }) => field);
+        return { history: await get_history(uuid, { from: since, to: until || undefined, buckets: BUCKETS, fields }), asked_at };
       },
-      enabled: from !== undefined,
+      enabled: is_live && from !== undefined,
       refetchInterval: active ? READ_AGAIN_MS : (false as const),
       retry: false,
     })),
   });
-  return found.flatMap(({ data }) => (data === undefined ? [] : [data]));
+  const problem = found.find(({ error }) => error !== null)?.error?.message;
+  const pending = found.some(({ isLoading }) => isLoading);
+  return { answers: found.flatMap(({ data }) => (data === undefined ? [] : [data])), pending, problem };
 }
 
 const NO_SAMPLES: never[] = [];
@@ -83,7 +85,7 @@ interface Props {
 }
 
 export function DeviceFigures({ training, devices, clock, group, markers, extent }: Props) {
-  const answers = use_histories(training, devices);
+  const { answers, pending, problem } = use_histories(training, devices);
   const samples = use_devices((state) => state.samples);
   const known = use_devices((state) => state.last);
   const active = is_active(training);
@@ -107,7 +109,10 @@ export function DeviceFigures({ training, devices, clock, group, markers, extent
       return measured ? [{ label: labels[i] ?? "", ...curve_look(i), ...one }] : [];
     }),
   );
-  if (drawn.every((curves) => curves.length === 0)) return <p className="small">Nothing was measured of its devices.</p>;
+  if (drawn.every((curves) => curves.length === 0)) {
+    if (problem !== undefined) return <p role="alert" className="error">{problem}</p>;
+    return <p className="small">{pending ? "Loading …" : "Nothing was measured of its devices."}</p>;
+  }
   return (
     <div className="charts">
       {FIGURES.map(({ field, most, ...words }, i) => {

@@ -1,4 +1,4 @@
-// From times to steps and back, by what the metrics say of when each step was.
+// From times to steps, by what the metrics say of when each step was.
 import type { Curves } from "../live/series";
 
 export interface Clock {
@@ -14,7 +14,7 @@ export function clock_of({ step, time }: Pick<Curves, "step" | "time">, started:
 }
 
 // On the line between the two neighbours; null: before the first or after the last.
-function between(x: readonly number[], y: readonly number[], at: number): number | null {
+export function step_at({ step: y, time: x }: Clock, at: number): number | null {
   if (x.length === 0 || at < (x[0] as number) || at > (x.at(-1) as number)) return null;
   let from = 0;
   let to = x.length - 1;
@@ -27,13 +27,6 @@ function between(x: readonly number[], y: readonly number[], at: number): number
   return x1 === x0 ? y1 : y0 + ((at - x0) / (x1 - x0)) * (y1 - y0);
 }
 
-export function step_at({ step, time }: Clock, at: number): number | null {
-  return between(time, step, at);
-}
-
-export function time_at({ step, time }: Clock, at: number): number | null {
-  return between(step, time, at);
-}
 
 // The steps of a range of times; what lies beyond the ends ends there.
 export function steps_of(clock: Clock, [from, to]: readonly [number, number]): [number, number] {

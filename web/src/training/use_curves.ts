@@ -2,9 +2,10 @@
 // where the reader looks closer.
 import { keepPreviousData, useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useState } from "react";
-import { get } from "../api/client";
+import { get, path_of } from "../api/client";
 import type { RunEvent, TrainingSeries } from "../api/schema";
 import type { ChartGroup } from "../charts/group";
+import { read_again } from "../live/read_again";
 import { type Curves, curves_of, NO_CURVES, not_in, spliced, with_lines } from "../live/series";
 import { clock_of, steps_of } from "./times";
 import { use_lines } from "./use_lines";
@@ -14,7 +15,12 @@ const MOST_LINES = 2000; // live; then the server makes buckets of them
 const SETTLED_MS = 300; // a range that is still being moved is not asked for
 const MOST_RANKS = 32;
 
-const target = (id: string, query: string) => `trainings/${encodeURIComponent(id)}/metrics?buckets=${BUCKETS}${query}`;
+// Columns that are one array stay one array, by which single steps are told from buckets: nothing is merged into the
+// answer before.
+export function curves_query(id: string, query: string) {
+  const target = `${path_of("trainings", id, "metrics")}?buckets=${BUCKETS}${query}`;
+  return { queryFn: async () => curves_of(await get<TrainingSeries>(target)), structuralSharing: false };
+}
 
 interface Found {
   curves: Curves | null; // null: not yet known
@@ -26,20 +32,20 @@ export function use_curves(id: string): Found {
   const queries = useQueryClient();
   const [lines, set_lines] = useState<RunEvent[]>([]);
   const key = ["trainings", id, "metrics"];
-  const series = useQuery({ queryKey: key, queryFn: async () => curves_of(await get<TrainingSeries>(target(id, ""))) });
-  const read_again = () => void queries.invalidateQueries({ queryKey: key });
+  const series = useQuery({ queryKey: key, ...curves_query(id, "") });
+  const reset = () => void read_again(queries, { queryKey: key });
   use_lines(
     id,
     (news) => {
       // A bucket may reach beyond the step that a rewind goes back to; seq 0 tells that lines were lost.
-      if (news.some(({ event, seq }) => event === "rewind" || seq === 0)) read_again();
+      if (news.some(({ event, seq }) => event === "rewind" || seq === 0)) reset();
       set_lines((known) => [...known, ...news.filter(({ event }) => event === "metrics" || event === "rewind")]);
     },
-    read_again,
+    reset,
   );
   const too_many = lines.length > MOST_LINES;
   useEffect(() => {
-    if (too_many) void queries.invalidateQueries({ queryKey: ["trainings", id, "metrics"] });
+    if (too_many) void read_again(queries, { queryKey: ["trainings", id, "metrics"] });
   }, [too_many, id, queries]);
   const base = series.data;
   useEffect(() => {
@@ -77,7 +83,7 @@ export function use_zoomed(id: string, coarse: Curves | null, group: ChartGroup)
   }, [settled, group, coarse === null || coarse.exact]);
   const fine = useQuery({
     queryKey: ["trainings", id, "metrics", "zoomed", ...(range ?? [])],
-    queryFn: async () => curves_of(await get<TrainingSeries>(target(id, `&from_step=${range?.[0]}&to_step=${range?.[1]}`))),
+    ...curves_query(id, `&from_step=${range?.[0]}&to_step=${range?.[1]}`),
     enabled: range !== null,
     placeholderData: keepPreviousData,
     gcTime: 60_000,
@@ -93,9 +99,10 @@ export function use_rank_curves(id: string, world_size: number, lines: readonly 
   const ranks = Array.from({ length: world_size > 1 ? Math.min(world_size, MOST_RANKS) : 0 }, (_, rank) => rank);
   const found = useQueries({
     queries: ranks.map((rank) => ({
-      queryKey: ["trainings", id, "rank-metrics", rank],
-      queryFn: async () => curves_of(await get<TrainingSeries>(target(id, `&rank=${rank}`))),
+      queryKey: ["trainings", id, "metrics", "rank", rank], // read again with the curves of all, which take the lines
+      ...curves_query(id, `&rank=${rank}`),
     })),
   });
-  return found.map(({ data }, rank) => with_lines(data ?? NO_CURVES, lines, rank));
+  const read = found.map(({ dataUpdatedAt }) => dataUpdatedAt).join();
+  return useMemo(() => found.map(({ data }, rank) => with_lines(data ?? NO_CURVES, lines, rank)), [read, lines]);
 }

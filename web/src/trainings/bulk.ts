@@ -1,6 +1,7 @@
 // What may be done with several trainings at once.
+import { erase, message_of, path_of } from "../api/client";
 import type { Training } from "../api/schema";
-import { control, erase } from "../api/client";
+import { control } from "../live/trainings";
 import { has_ended, offered } from "../training_words";
 
 export const BULK = ["pause", "resume", "finish", "retry", "hold", "release", "cancel", "delete"] as const;
@@ -12,18 +13,6 @@ export function takers(trainings: Training[], action: BulkAction): Training[] {
     action === "delete" ? has_ended(training) : offered(training).includes(action),
   );
 }
-
-interface Question {
-  detail: string;
-  yes: (what: string) => string;
-}
-
-// What cannot be taken back is asked for first.
-export const QUESTIONS: Partial<Record<BulkAction, Question>> = {
-  finish: { detail: "Each ends after the step it is at, and its SAE is written.", yes: (what) => `Yes, finish ${what}` },
-  cancel: { detail: "Each ends at once. What it learned since its last checkpoint is lost.", yes: (what) => `Yes, cancel ${what}` },
-  delete: { detail: "Their folders are erased: checkpoints, SAEs, metrics and logs.", yes: (what) => `Yes, delete ${what}` },
-};
 
 export function how_many(count: number): string {
   return count === 1 ? "1 training" : `${count} trainings`;
@@ -37,21 +26,15 @@ export interface Outcome {
 
 const AT_ONCE = 4; // 500 at a time would be refused as too many requests
 
-export async function act_on_all(
-  trainings: Training[],
-  action: BulkAction,
-  done: (answer: Training, asked_at: number) => void,
-): Promise<Outcome[]> {
+export async function act_on_all(trainings: Training[], action: BulkAction): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   const left = [...trainings];
   const one = async ({ id, name }: Training) => {
-    const asked_at = Date.now();
     try {
-      if (action === "delete") await erase(`trainings/${encodeURIComponent(id)}`);
-      else done(await control(id, action), asked_at);
+      await (action === "delete" ? erase(path_of("trainings", id)) : control(id, action));
       outcomes.push({ id, name, refused: null });
     } catch (error) {
-      outcomes.push({ id, name, refused: error instanceof Error ? error.message : String(error) });
+      outcomes.push({ id, name, refused: message_of(error) });
     }
   };
   const work = async () => {

@@ -1,7 +1,7 @@
 // The number and its course: read when the row comes on screen, extended live after.
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type RefObject, useEffect, useRef, useState } from "react";
-import { get } from "../api/client";
+import { get, path_of } from "../api/client";
 import type { Training, TrainingSeries } from "../api/schema";
 import { metric } from "../format";
 import { is_active } from "../training_words";
@@ -32,7 +32,7 @@ function loss_key(id: string, completed_at: string | undefined): string[] {
 }
 
 async function load(id: string): Promise<LossPoint[]> {
-  return points_of(await get<TrainingSeries>(`trainings/${encodeURIComponent(id)}/metrics?names=loss&buckets=${BUCKETS}`));
+  return points_of(await get<TrainingSeries>(`${path_of("trainings", id, "metrics")}?names=loss&buckets=${BUCKETS}`));
 }
 
 function use_loss(training: Training, seen: boolean): LossPoint[] {

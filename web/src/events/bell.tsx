@@ -1,11 +1,11 @@
 // What happened lately, behind a button that counts what was not read yet.
 import * as Popover from "@radix-ui/react-popover";
 import { useEffect, useState } from "react";
-import { EventRows } from "../events/event_rows";
-import { choose_notify, type Notify, start_notifications, use_notify } from "../events/notifications";
-import { nothing_words, SeverityChoice } from "../events/severity_choice";
-import { choose_severity, mark_all_read, use_events, use_live_events, use_severity } from "../events/store";
 import { is_at_least, is_unread, type Read } from "../live/events_state";
+import { EventRows } from "./event_rows";
+import { choose_notify, type Notify, start_notifications, use_notify } from "./notifications";
+import { nothing_words, SeverityChoice } from "./severity_choice";
+import { choose_severity, mark_all_read, use_events, use_live_events, use_severity } from "./store";
 import "../styles/bell.css";
 
 const MOST_COUNTED = 99;

@@ -1,5 +1,5 @@
 // A curve over the last minutes, newest at the right. The number is beside it.
-import { type Point, spark_path } from "../devices/points";
+import { type Point, spark_path } from "./points";
 
 export function Sparkline({ points, now, most }: { points: readonly Point[]; now: number; most: number }) {
   return (

@@ -1,21 +1,20 @@
 // What a training measured, and what its devices did meanwhile: one axis, one cursor, one zoom.
-import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useMemo, useState } from "react";
-import { get } from "../api/client";
-import type { MetricCatalog, RunEvent, Training } from "../api/schema";
+import type { RunEvent, Training } from "../api/schema";
 import { CHART_HELP, ChartControls } from "../charts/controls";
 import { use_chart_group, type XAxis } from "../charts/group";
 import type { PlotMarker } from "../charts/markers";
 import { NO_CURVES } from "../live/series";
-import { DeviceFigures } from "../training/device_figures";
-import { event_markers } from "../training/event_markers";
-import { figures, GROUPS, rank_figures } from "../training/figures";
-import { MetricFigures, RankFigures } from "../training/metric_figures";
-import { reported_by_ranks } from "../training/rank_curves";
-import { devices_of } from "../training/run_events";
-import { clock_of } from "../training/times";
-import { use_curves, use_rank_curves, use_zoomed } from "../training/use_curves";
-import { Segments } from "./segments";
+import { Segments } from "../parts/segments";
+import { DeviceFigures } from "./device_figures";
+import { event_markers } from "./event_markers";
+import { figures, GROUPS, rank_figures } from "./figures";
+import { MetricFigures, RankFigures } from "./metric_figures";
+import { reported_by_ranks } from "./rank_curves";
+import { devices_of } from "./run_events";
+import { clock_of } from "./times";
+import { use_catalog } from "./use_catalog";
+import { use_curves, use_rank_curves, use_zoomed } from "./use_curves";
 
 const AXES: readonly XAxis[] = ["step", "time"];
 const OFFERS = { step: ["smoothing", "log_x", "log_y"], time: ["smoothing", "log_y"] } as const;
@@ -45,7 +44,7 @@ export function TrainingCharts({ training, events }: { training: Training; event
   const { curves: all, lines, problem } = use_curves(id);
   const curves = use_zoomed(id, all, group);
   const ranks = use_rank_curves(id, training.world_size, lines);
-  const catalog = useQuery({ queryKey: ["metric-catalog"], queryFn: () => get<MetricCatalog>("metric-catalog"), staleTime: Infinity });
+  const catalog = use_catalog();
   const started = training.started_at === undefined ? null : Date.parse(training.started_at) / 1000;
   const clock = useMemo(() => clock_of(all ?? NO_CURVES, started), [all, started]);
   // Steps are only needed for events that do not tell theirs, so a new one changes no marker that is there.
@@ -57,12 +56,13 @@ export function TrainingCharts({ training, events }: { training: Training; event
   const shown = useMemo(() => figures(catalog.data ?? { data: [] }, reported.split(",").filter(Boolean)), [catalog.data, reported]);
   const by_ranks = reported_by_ranks(ranks);
   const of_ranks = useMemo(() => rank_figures(catalog.data ?? { data: [] }, by_ranks), [catalog.data, by_ranks.join()]);
-  if (problem !== null) return <p role="alert" className="error">{problem}</p>;
-  if (curves === null || catalog.isPending) return <p>Loading …</p>;
+  const failed = problem !== null && <p role="alert" className="error">{problem}</p>;
+  if (curves === null || catalog.isPending) return failed || <p>Loading …</p>;
   if (curves.step.length === 0) return <p>It has measured nothing yet.</p>;
   const common = { group, markers, extent };
   return (
     <>
+      {failed}
       <div className="chart-bar">
         <Segments label="x axis" options={AXES} chosen={axis} choose={set_axis} />
         <ChartControls group={group} offers={OFFERS[axis]} />

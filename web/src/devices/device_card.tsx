@@ -1,24 +1,23 @@
 import { memo } from "react";
 import type { Device } from "../api/schema";
-import { device_name, power_words, throttle_words } from "../devices/device_words";
-import { recent_points } from "../devices/points";
 import { ABSENT, gib, percent, rounded, share, uuid_tail } from "../format";
 import { memory_parts } from "../live/devices_state";
-import { use_devices, use_trainings } from "../live/store";
-import { device_link, training_link } from "../router";
-import { Chip } from "./chip";
-import { Meter } from "./meter";
+import { use_devices } from "../live/store";
+import { Chip } from "../parts/chip";
+import { Meter } from "../parts/meter";
+import { device_link } from "../router";
+import { device_name, power_words, throttle_words } from "./device_words";
+import { Holding } from "./holder";
+import { recent_points } from "./points";
 import { Sparkline } from "./sparkline";
 
 const TOLD_BYTES = 2 ** 30 / 20; // less would be told as 0.0 GiB
 
 export function Owner({ gpu }: { gpu: Device }) {
-  const job = gpu.current_job;
-  const name = use_trainings((state) => (job ? state.by_id[job]?.name : undefined));
-  if (!job) return gpu.availability === "free" ? null : <p className="reason">{gpu.reason.message}</p>;
+  if (gpu.current_job === undefined && gpu.availability === "free") return null;
   return (
     <p className="reason">
-      held by <a href={training_link(job)}>{name ?? job}</a>
+      <Holding gpu={gpu} />
     </p>
   );
 }

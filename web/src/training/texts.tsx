@@ -1,11 +1,12 @@
 // What a training printed, told and was asked for.
 import { useQuery } from "@tanstack/react-query";
-import { useLayoutEffect, useRef, useState } from "react";
-import { get_text } from "../api/client";
+import { memo, useLayoutEffect, useRef, useState } from "react";
+import { get_text, path_of } from "../api/client";
 import type { RunEvent, Training } from "../api/schema";
 import { count, moment } from "../format";
-import { event_words } from "../training/run_events";
+import { use_part } from "../parts/part";
 import { is_active } from "../training_words";
+import { event_words } from "./run_events";
 
 const READ_AGAIN_MS = 2000;
 const LINES = 200;
@@ -32,7 +33,7 @@ export function Log({ training }: { training: Training }) {
   const ranks = ["launcher", ...Array.from({ length: training.world_size }, (_, i) => String(i))];
   const log = useQuery({
     queryKey: ["trainings", training.id, "logs", rank, training.status],
-    queryFn: () => get_text(`trainings/${encodeURIComponent(training.id)}/logs?rank=${rank}&tail=${LINES}`),
+    queryFn: () => get_text(`${path_of("trainings", training.id, "logs")}?rank=${rank}&tail=${LINES}`),
     refetchInterval: is_active(training) ? READ_AGAIN_MS : false,
     placeholderData: (before) => before,
   });
@@ -59,20 +60,28 @@ export function Log({ training }: { training: Training }) {
 
 const SHAPED: Record<string, string> = { failed: "error", warning: "warning", rewind: "warning" };
 
-export function Events({ events, known, problem }: { events: RunEvent[]; known: boolean; problem: string | null }) {
+interface EventsProps {
+  events: RunEvent[];
+  known: boolean;
+  problem: string | null;
+}
+
+export const Events = memo(function Events({ events, known, problem }: EventsProps) {
+  const [part, more] = use_part([...events].reverse());
   return (
     <section className="card" aria-labelledby="events">
       <h2 id="events">Events</h2>
       {problem !== null && <p role="alert" className="error">{problem}</p>}
       {known && events.length === 0 && <p className="small">There is none yet.</p>}
       <ol className="events" reversed tabIndex={events.length > 0 ? 0 : undefined} aria-label="Newest first">
-        {events.slice().reverse().map((event) => (
+        {part.map((event) => (
           <li key={event.seq} className={SHAPED[event.event]}>
             <span className="small number">{moment(event["time"] as string | undefined)}</span> <b>{event.event}</b>
             {typeof event["step"] === "number" && <span className="number"> at step {count(event["step"])}</span>} {event_words(event)}
           </li>
         ))}
       </ol>
+      {more}
     </section>
   );
-}
+});

@@ -1,12 +1,12 @@
 // The finished SAE, and the files of a checkpoint, to download.
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { file_link, get } from "../api/client";
+import { file_link, get, path_of } from "../api/client";
 import type { FileList, Training } from "../api/schema";
 import { bytes } from "../format";
 
 function Files({ query, folder }: { query: string[]; folder: string[] }) {
-  const files = useQuery({ queryKey: ["trainings", ...query], queryFn: () => get<FileList>(folder.map(encodeURIComponent).join("/")) });
+  const files = useQuery({ queryKey: ["trainings", ...query], queryFn: () => get<FileList>(path_of(...folder)) });
   if (files.isPending) return <p className="small">Loading …</p>;
   if (files.isError) return <p role="alert" className="error">{files.error.message}</p>;
   return (
