@@ -1,5 +1,4 @@
 #include "gpus_table.h"
-#include "common/base/memory_text.h"
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -8,6 +7,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+
+#include "common/base/memory_text.h"
 
 namespace saemill {
 namespace {

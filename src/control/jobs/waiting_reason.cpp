@@ -1,10 +1,11 @@
 #include "control/jobs/waiting_reason.h"
-#include "common/base/memory_text.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+
+#include "common/base/memory_text.h"
 
 namespace saemill {
 namespace {
