@@ -19,6 +19,14 @@ async function hover(page: Page, title: string, part: number): Promise<void> {
   }).toPass();
 }
 
+// What a figure says while the cursor is there, on this one or on another. The page may still move under the mouse.
+async function reads(page: Page, part: number, words: RegExp, title = "FVU"): Promise<void> {
+  await expect(async () => {
+    await hover(page, "FVU", part);
+    await expect(readout(page, title)).toHaveText(words, { timeout: 1000 });
+  }).toPass({ timeout: 30_000 });
+}
+
 async function drawn(page: Page, title: string): Promise<void> {
   await figure(page, title).scrollIntoViewIfNeeded();
   await expect(figure(page, title).locator(".u-over"), title).toBeAttached();
@@ -59,8 +67,7 @@ test("charts appear, grow, and are looked at closer", async ({ page, serve }) =>
   await expect.poll(async () => (await shown(page, "FVU"))[1]).toBeGreaterThan(before);
 
   // One cursor over all of them.
-  await hover(page, "FVU", 0.5);
-  await expect(readout(page, "L0")).toHaveText(/^step [\d,]+ · .* latents/);
+  await reads(page, 0.5, /^step [\d,]+ · .* latents/, "L0");
   await expect(figure(page, "Loss").getByRole("button", { name: "Squared error" }).locator("[data-value]")).toHaveText(/\d/);
 
   // Dragging zooms all of them, and ends following.
@@ -116,8 +123,7 @@ test("smoothing, logarithms and hidden curves change what is drawn", async ({ pa
   await slider.focus();
   for (let i = 0; i < 9; i += 1) await page.keyboard.press("PageUp");
   await expect(slider).toHaveAttribute("aria-valuenow", "0.9");
-  await hover(page, "FVU", 0.5);
-  await expect(readout(page, "FVU")).toHaveText(/smoothed/);
+  await reads(page, 0.5, /smoothed/);
   await slider.press("Home");
 
   for (const name of ["log x", "log y"]) {
@@ -125,8 +131,7 @@ test("smoothing, logarithms and hidden curves change what is drawn", async ({ pa
     await expect(page.getByRole("button", { name })).toHaveAttribute("aria-pressed", "true");
   }
   // The middle of a logarithmic axis is no longer half of the steps.
-  await hover(page, "FVU", 0.5);
-  await expect(readout(page, "FVU")).toHaveText(/^step (35|40|45) /);
+  await reads(page, 0.5, /^step (35|40|45) /);
   await look_at(server, page, "training-logarithmic");
   await page.getByRole("button", { name: "log x" }).click();
 
@@ -136,14 +141,12 @@ test("smoothing, logarithms and hidden curves change what is drawn", async ({ pa
 
   // Events are named under the cursor, and listed for those who see none.
   await page.getByRole("button", { name: "log y" }).click();
-  await hover(page, "FVU", (150 - 5) / (300 - 5));
-  await expect(readout(page, "FVU")).toHaveText(/^step 150 · [\d.]+ · checkpoint after 150 steps$/);
+  await reads(page, (150 - 5) / (300 - 5), /^step 150 · [\d.]+ · checkpoint after 150 steps$/);
   await page.getByRole("button", { name: "log y" }).click();
   await expect(figure(page, "FVU").getByRole("list", { name: "Events" })).toContainText("finished at step 300");
 
   await page.getByRole("radio", { name: "time" }).check();
-  await hover(page, "FVU", 0.5);
-  await expect(readout(page, "FVU")).toHaveText(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d · /);
+  await reads(page, 0.5, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d · /);
   await expect(page.getByRole("button", { name: "log x" })).toHaveCount(0);
   await expect(page.getByRole("button", { name: "log y" })).toHaveAttribute("aria-pressed", "true");
   await page.getByRole("button", { name: "log y" }).click();
