@@ -28,7 +28,8 @@ TEST(Hang, IsToldWithItsAgeWhileEverythingElseGoesOn) {
       ages.push_back(snapshot->devices[0].age_ms);
       last_reason = snapshot->devices[0].reason.code;
       driver_message = snapshot->driver.message;
-      EXPECT_EQ(snapshot->devices[2].availability, Availability::free);  // CPU slots do not depend on it
+      // CPU slots do not depend on it. (A rank of another test may be on one.)
+      EXPECT_NE(snapshot->devices[2].availability, Availability::unknown);
       EXPECT_LT(snapshot->devices[2].age_ms, 1000);
     });
     std::this_thread::sleep_for(std::chrono::milliseconds(4500));

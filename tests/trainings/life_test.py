@@ -90,6 +90,7 @@ class Control(TrainingsTest):
         if status == "starting":
             launcher = eventually(lambda: launchers_of(training))
             kill(launcher, signal.SIGSTOP)  # it hears nothing, and is killed after 10 s
+            kill(ranks_of(training), signal.SIGSTOP)  # in 10 s one would train to its end, and nobody would write down what it measured
             self.assertEqual(server.training(training)["status"], "starting")
             return training
         server.until_step(training, 5)

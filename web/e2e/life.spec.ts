@@ -44,7 +44,7 @@ async function submit(page: Page, server: PageServer): Promise<string> {
 
 test("choose devices, train, pause, go on through a restart, compare, download", async ({ page, serve }) => {
   const server = await serve({ cpu_slots: 4 });
-  server.expect_problem("ERR_CONNECTION_REFUSED");
+  server.expect_problem("ERR_CONNECTION_"); // REFUSED or, in the middle of an answer, RESET
   server.expect_problem("422"); // while the form is not complete
   await server.open(page);
   const id = await submit(page, server);

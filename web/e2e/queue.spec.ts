@@ -130,11 +130,11 @@ test("a refusal is told", async ({ page, serve }) => {
   await server.open(page, "#/queue");
   await sees_order(page, "a", "b");
   // It ends between the look and the press.
+  const once = { times: 1 };
   await page.route("**/control", async (route) => {
     await server.post(`trainings/${ids.get("b") ?? ""}/control`, { action: "cancel" }).catch(() => undefined);
-    await page.unroute("**/control");
     await route.continue();
-  });
+  }, once);
   const field = page.getByLabel("Priority of b, 0 to 100");
   await field.fill("70");
   await field.press("Enter");
