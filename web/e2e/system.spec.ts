@@ -99,10 +99,11 @@ test("a quarter of an hour of sixteen devices", async ({ page, serve }) => {
 
 test("a restart of the server is survived", async ({ page, serve }) => {
   const server = await serve({ gpus: 2 });
-  server.expect_problem("ERR_CONNECTION_REFUSED");
+  server.expect_problem("ERR_CONNECTION_");
   server.expect_problem("WebSocket connection");
   await server.open(page);
   await expect(cards(page)).toHaveCount(2);
+  await page.waitForLoadState("networkidle"); // until it has all of its pages
   await server.stop();
   await expect(page.locator("#state")).toHaveText("Connection lost; trying again");
   await expect(cards(page)).toHaveCount(2);
@@ -120,6 +121,23 @@ test("a restart of the server is survived", async ({ page, serve }) => {
   await expect(figure).toContainText("77");
   await expect(page.getByRole("main").locator(".title-row").first()).toContainText("unhealthy");
   await expect(page.getByRole("button", { name: /^Events, \d unread/ })).toBeVisible();
+});
+
+test("a page that could not be loaded says so, and can be loaded again", async ({ page, serve }) => {
+  const server = await serve({ gpus: 1 });
+  for (const words of ["ERR_FAILED", "dynamically imported module", "preload", "422"]) server.expect_problem(words);
+  await server.open(page, "#/new");
+  const its_code = "**/assets/new_training-*.js";
+  await page.route(its_code, (route) => route.abort());
+  await page.reload();
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText("This page could not be shown");
+  await server.look_at(page, "not-shown");
+  await page.getByRole("navigation").getByRole("link", { name: "System" }).click();
+  await expect(cards(page)).toHaveCount(1); // the others are there
+  await page.getByRole("navigation").getByRole("link", { name: "New training" }).click();
+  await page.unroute(its_code);
+  await page.getByRole("button", { name: "Load it again" }).click();
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText("New training");
 });
 
 test("the theme is kept", async ({ page, serve }) => {

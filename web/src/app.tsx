@@ -1,4 +1,4 @@
-import { lazy, Suspense } from "react";
+import { lazy, Suspense, useEffect } from "react";
 import { use_ticks } from "./clock";
 import { use_failed_again } from "./live/read_again";
 import { use_live_devices } from "./live/store";
@@ -7,14 +7,30 @@ import { QueuePage } from "./pages/queue";
 import { SystemPage } from "./pages/system";
 import { TrainingsPage } from "./pages/trainings";
 import { Header } from "./parts/header";
+import { PageBoundary } from "./parts/page_boundary";
 import { type Place, use_place } from "./router";
 
-// What has charts or a long form is loaded when it is opened first.
-const TrainingPage = lazy(() => import("./pages/training"));
-const DevicePage = lazy(() => import("./pages/device"));
-const EventsPage = lazy(() => import("./pages/events"));
-const NewTrainingPage = lazy(() => import("./pages/new_training"));
-const ComparePage = lazy(() => import("./pages/compare"));
+// What has charts or a long form is not in the first load.
+const pages = {
+  training: () => import("./pages/training"),
+  device: () => import("./pages/device"),
+  events: () => import("./pages/events"),
+  new_training: () => import("./pages/new_training"),
+  compare: () => import("./pages/compare"),
+};
+const TrainingPage = lazy(pages.training);
+const DevicePage = lazy(pages.device);
+const EventsPage = lazy(pages.events);
+const NewTrainingPage = lazy(pages.new_training);
+const ComparePage = lazy(pages.compare);
+
+// But soon after it, so that they can be opened while the server is away.
+function use_all_pages(): void {
+  useEffect(() => {
+    const idle = requestIdleCallback(() => Object.values(pages).forEach((load) => void load().catch(() => undefined)));
+    return () => cancelIdleCallback(idle);
+  }, []);
+}
 
 function Page({ path: [name, id], query }: Place) {
   if (name === "trainings") return id ? <TrainingPage key={id} id={id} /> : <TrainingsPage />;
@@ -27,6 +43,7 @@ function Page({ path: [name, id], query }: Place) {
 }
 
 export function App() {
+  use_all_pages();
   use_live_devices();
   use_ticks();
   use_failed_again();
@@ -39,9 +56,11 @@ export function App() {
       </a>
       <Header place={place.path[0] ?? ""} />
       <main id="main" tabIndex={-1}>
-        <Suspense fallback={<p>Loading …</p>}>
-          <Page {...place} />
-        </Suspense>
+        <PageBoundary key={place.path.join("/")}>
+          <Suspense fallback={<p>Loading …</p>}>
+            <Page {...place} />
+          </Suspense>
+        </PageBoundary>
       </main>
     </>
   );
