@@ -5,6 +5,8 @@ import { expect, test } from "../e2e/fixture";
 import { eventually } from "../e2e/server";
 
 const MINUTES = Number(process.env["MINUTES"] ?? 15);
+// {N}: the id of a run.
+const PLACES = (process.env["PLACES"] ?? "#/ #/trainings #/trainings/{0} #/compare?ids={0},{1},{2},{3}").split(" ");
 const RUNS = 10;
 const PERIOD_S = 0.1;
 const LOOKS = 6; // at the memory, over the time at a place
@@ -66,8 +68,7 @@ test("what the page costs", async ({ page, browser, serve }) => {
   for (let run = 0; run < RUNS; ++run) ids.push((await server.submit(server.config({ name: `run ${run}`, steps: FOREVER * 10 }))).id);
   for (const id of ids) await eventually(async () => (await server.training(id)).current_step > 0);
   await server.open(page);
-  const places = process.env["PLACES"]?.split(" ") ?? ["#/", "#/trainings", `#/trainings/${ids[0]}`, `#/compare?ids=${ids.slice(0, 4).join()}`];
-  for (const place of places) {
+  for (const place of PLACES.map((one) => one.replace(/\{(\d)\}/g, (_, run: string) => ids[Number(run)] ?? ""))) {
     lines = 0;
     const began = Date.now();
     await stay_at(page, browser, place);

@@ -1,4 +1,4 @@
-// What the page costs while it is open: npm run bench. MINUTES (15) is the time at each place, PLACES the addresses.
+// What the page costs while it is open: scripts/page-cost.
 import base from "../playwright.config";
 
 export default { ...base, testDir: ".", timeout: 0, reporter: "line" };
