@@ -293,6 +293,20 @@ class Queue(TrainingsTest):
         server.until_step(behind, 5)
         self.assertGreaterEqual(server.training(behind)["started_at"], server.training(pair)["completed_at"])
 
+    def test_another_place_has_another_outlook_at_once(self):
+        """Nothing ran here before, so only of the next one anybody can tell when it starts."""
+        server = self.server
+        holder = server.submit(config(ENDLESS), gpu_ids=[0])
+        server.until_step(holder, 20)
+        first, second = (server.submit(config(ENDLESS, seed=seed), gpu_ids=[0]) for seed in (1, 2))
+
+        def is_expected(training):
+            return "expected_start" in server.training(training)["reason"]
+
+        self.assertTrue(eventually(lambda: is_expected(first) and not is_expected(second), 30))
+        server.control(second, "prioritize", priority=90)
+        self.assertTrue(eventually(lambda: is_expected(second) and not is_expected(first), 5))
+
     def test_when_each_is_expected(self):
         """By how fast the ones before went: of the next one, and of who comes after that."""
         server = self.server

@@ -157,7 +157,9 @@ void Starter::wait(const TrainingRow& training, const Reason& reason, std::optio
   const double now = monotonic_seconds();
   double& noted_at = noted_at_[training.id];
   const bool other_text = training.reason_message != reason.message && now - noted_at >= kNoteEvery;
-  if (training.reason_code == reason.code && !other_text) return;
+  // Another place in the queue: whether anybody can tell when it starts is no matter of seconds.
+  const bool other_outlook = training.expected_start.has_value() != expected_start.has_value();
+  if (training.reason_code == reason.code && !other_text && !other_outlook) return;
   noted_at = now;
   TrainingChange change;
   change.reason_code.emplace(reason.code);
