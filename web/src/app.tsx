@@ -24,11 +24,13 @@ const EventsPage = lazy(pages.events);
 const NewTrainingPage = lazy(pages.new_training);
 const ComparePage = lazy(pages.compare);
 
+const SOON_MS = 200; // the first page's own questions go first
+
 // But soon after it, so that they can be opened while the server is away.
 function use_all_pages(): void {
   useEffect(() => {
-    const idle = requestIdleCallback(() => Object.values(pages).forEach((load) => void load().catch(() => undefined)));
-    return () => cancelIdleCallback(idle);
+    const timer = setTimeout(() => Object.values(pages).forEach((load) => void load().catch(() => undefined)), SOON_MS);
+    return () => clearTimeout(timer);
   }, []);
 }
 
