@@ -65,17 +65,24 @@ void read_devices(const Services& services, const Members& body, const TrainingR
     request.device_uuids = devices.uuids;
 }
 
-// What Jobs refuses, and a checkpoint that is not there: 422, with those that are.
+// A checkpoint that is not there: 422, with those that are.
+[[noreturn]] void refuse_checkpoint(const Services& services, const TrainingRow& row, const std::string& name,
+                                    const Refused& refused) {
+  Json names = Json::array();
+  for (const CheckpointRow& one : services.checkpoints->list(row.id)) names.push_back(one.name);
+  throw Problem(422, "invalid_request", refused.what(),
+                {{"/checkpoint", "does_not_exist", refused.what(), name, names}});
+}
+
 TrainingRow ask(const Services& services, const TrainingRow& row, const ControlRequest& request) {
-  try {
-    return services.control_training(row.id, request);
-  } catch (const Refused& refused) {
-    if (refused.code() != "no_checkpoint") return ask_jobs([&]() -> TrainingRow { throw refused; });
-    Json names = Json::array();
-    for (const CheckpointRow& one : services.checkpoints->list(row.id)) names.push_back(one.name);
-    throw Problem(422, "invalid_request", refused.what(),
-                  {{"/checkpoint", "does_not_exist", refused.what(), *request.checkpoint, names}});
-  }
+  return ask_jobs([&] {
+    try {
+      return services.control_training(row.id, request);
+    } catch (const Refused& refused) {
+      if (refused.code() == "no_checkpoint") refuse_checkpoint(services, row, *request.checkpoint, refused);
+      throw;
+    }
+  });
 }
 
 }  // namespace

@@ -14,12 +14,11 @@ namespace saemill {
 TrainingMetrics::TrainingMetrics(const RunConfig& config, Communicator& comm, Exchange& exchange)
     : config_(config), comm_(comm), exchange_(exchange), since_(monotonic_seconds()) {}
 
-TrainingMetrics::Own TrainingMetrics::measure(const BatchLoader& loader) {
+TrainingMetrics::Own TrainingMetrics::measure(const BatchLoader& loader, int64_t private_memory) {
   const double now = monotonic_seconds(), steps = static_cast<double>(std::max<int64_t>(steps_, 1));
   const ExchangeCost cost = exchange_.take_cost();
   const Own own{1e3 * (now - since_) / steps, 1e3 * (loader.wait_seconds() - data_wait_) / steps,
-                cost.busy_ms / steps, cost.exposed_ms / steps,
-                static_cast<double>(process_memory().anonymous)};
+                cost.busy_ms / steps, cost.exposed_ms / steps, static_cast<double>(private_memory)};
   since_ = now;
   data_wait_ = loader.wait_seconds();
   steps_ = 0;
@@ -37,8 +36,9 @@ std::vector<TrainingMetrics::Own> TrainingMetrics::of_all_ranks(const Own& own) 
 
 LoggedMetrics TrainingMetrics::collect(const StepResult& result, double lr, double l1, Step& step,
                                        const BatchLoader& loader) {
-  const std::vector<Own> all = of_all_ranks(measure(loader));
-  std::array<double, 1> shared{static_cast<double>(process_memory().shared)};
+  const ProcessMemory memory = process_memory();
+  const std::vector<Own> all = of_all_ranks(measure(loader, memory.anonymous));
+  std::array<double, 1> shared{static_cast<double>(memory.shared)};
   comm_.all_reduce(std::span<double>(shared), Reduce::max);
   step.take_phases();
   const auto sum = [&](double Own::*field) {

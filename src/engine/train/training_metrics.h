@@ -30,7 +30,7 @@ class TrainingMetrics {
     double step_ms = 0, data_wait_ms = 0, comm_ms = 0, comm_exposed_ms = 0;
     double memory_bytes = 0;  // private
   };
-  Own measure(const BatchLoader& loader);
+  Own measure(const BatchLoader& loader, int64_t private_memory);
   std::vector<Own> of_all_ranks(const Own& own);
 
   const RunConfig& config_;
