@@ -95,7 +95,8 @@ Serving::Serving(const ServeOptions& options, ServerData& data)
                 .recorder = &recorder_}),
       jobs_(jobs_options(options), database_, leases_, monitor_, training_feed_),
       services_(make_services(options)),
-      server_(server_options(options), services_) {
+      server_(server_options(options), services_),
+      log_watch_(hub_, services_.run_folder) {
   feed_.record_with(&event_recorder_);
   idempotency_.abandon_all(data.server_id());
   listening_ = &server_;

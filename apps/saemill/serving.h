@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "control/api/live_feed.h"
+#include "control/api/log_watch.h"
 #include "control/api/training_feed.h"
 #include "control/jobs/jobs.h"
 #include "control/net/server.h"
@@ -70,6 +71,7 @@ class Serving {
   Jobs jobs_;
   api::Services services_;
   net::Server server_;
+  api::LogWatch log_watch_;
 };
 
 }  // namespace saemill

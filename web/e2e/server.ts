@@ -147,6 +147,14 @@ export class Server {
     });
   }
 
+  // To the worker that plays that rank.
+  signal_rank(id: string, rank: number, signal: NodeJS.Signals): void {
+    const words = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0");
+    const found = processes_of(id).filter((pid) => words(pid).join(" ").includes(`--rank ${rank} `));
+    if (found.length !== 1) throw new Error(`rank ${rank} of ${id}: ${found.length} processes`);
+    for (const pid of found) process.kill(pid, signal);
+  }
+
   private async cancel_all(): Promise<void> {
     if (this.process === null) return;
     const { data } = await this.get<TrainingList>("trainings?limit=500");

@@ -46,12 +46,27 @@ void Hub::open(const std::string& channel, int64_t last_seq) {
 
 void Hub::close(const std::string& channel) {
   const std::lock_guard lock(mutex_);
-  channels_.erase(channel);
+  const auto found = channels_.find(channel);
+  if (found == channels_.end()) return;
+  heard_.erase(found->second);
+  channels_.erase(found);
 }
 
 bool Hub::is_open(const std::string& channel) const {
   const std::lock_guard lock(mutex_);
   return channels_.contains(channel);
+}
+
+std::vector<std::string> Hub::heard() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> names;
+  for (const auto& channel : heard_) names.push_back(channel->name);
+  return names;
+}
+
+void Hub::remove(const std::shared_ptr<Channel>& channel, const std::shared_ptr<Subscriber>& subscriber) {
+  channel->remove(subscriber);
+  if (channel->listeners.empty()) heard_.erase(channel);
 }
 
 void Hub::add(const std::shared_ptr<Channel>& channel, int64_t seq, const char* event, const Json& data) {
@@ -134,22 +149,22 @@ Hub::Subscribed Hub::subscribe(const std::shared_ptr<Subscriber>& subscriber, co
   }
   answer.missed.insert(answer.missed.end(), at.last_ticks.begin(), at.last_ticks.end());
   at.listeners.push_back({subscriber, at.seq});
+  heard_.insert(found->second);
   return answer;
 }
 
 void Hub::unsubscribe(const std::shared_ptr<Subscriber>& subscriber, const std::string& channel) {
   const std::lock_guard lock(mutex_);
-  const auto found = channels_.find(channel);
-  if (found != channels_.end()) found->second->remove(subscriber);
+  if (const auto found = channels_.find(channel); found != channels_.end()) remove(found->second, subscriber);
   // Of a channel that was closed, and perhaps opened again, events may still be on their way.
   for (const auto& [at, message] : outgoing_)
-    if (at->name == channel) at->remove(subscriber);
+    if (at->name == channel) remove(at, subscriber);
 }
 
 void Hub::leave(const std::shared_ptr<Subscriber>& subscriber) {
   const std::lock_guard lock(mutex_);
-  for (auto& [name, channel] : channels_) channel->remove(subscriber);
-  for (const auto& [channel, message] : outgoing_) channel->remove(subscriber);
+  for (const auto& channel : std::vector(heard_.begin(), heard_.end())) remove(channel, subscriber);
+  for (const auto& [channel, message] : outgoing_) remove(channel, subscriber);
 }
 
 void Hub::distribute() {

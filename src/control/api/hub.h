@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,7 @@ class Hub {
   void open(const std::string& channel, int64_t last_seq = 0);
   void close(const std::string& channel);
   bool is_open(const std::string& channel) const;
+  std::vector<std::string> heard() const;  // the channels that somebody listens to
   int64_t publish(const std::string& channel, const char* event,
                   const Json& data);  // its seq; 0: no such channel
   // With a seq from outside. False, and nothing published: the channel is not open, or has that seq behind
@@ -79,11 +81,13 @@ class Hub {
 
  private:
   struct Channel;
+  void remove(const std::shared_ptr<Channel>& channel, const std::shared_ptr<Subscriber>& subscriber);
   void add(const std::shared_ptr<Channel>& channel, int64_t seq, const char* event, const Json& data);
 
   std::function<void()> wake_;
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Channel>> channels_;
+  std::set<std::shared_ptr<Channel>> heard_;  // those with listeners: few of many
   std::deque<std::pair<std::shared_ptr<Channel>, MessagePtr>> outgoing_;
 };
 

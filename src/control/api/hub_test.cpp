@@ -1,6 +1,7 @@
 // Channels without sockets: order, catching up, ticks, and what a client may say.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "control/api/live_client.h"
@@ -143,6 +144,26 @@ TEST_F(HubTest, WhoLeavesHearsNothingMore) {
   hub_.publish("b", "x", 2);
   hub_.distribute();
   EXPECT_EQ(listener_->got.size(), 1u);
+}
+
+TEST_F(HubTest, ItKnowsWhichChannelsAreHeard) {
+  hub_.open("a"), hub_.open("b"), hub_.open("c");
+  const auto other = std::make_shared<Listener>();
+  hub_.subscribe(listener_, "a", std::nullopt);
+  hub_.subscribe(other, "a", std::nullopt);
+  hub_.subscribe(other, "b", std::nullopt);
+  const auto heard = [this] {
+    auto names = hub_.heard();
+    std::sort(names.begin(), names.end());
+    return names;
+  };
+  EXPECT_EQ(heard(), (std::vector<std::string>{"a", "b"}));
+  hub_.unsubscribe(listener_, "a");
+  EXPECT_EQ(heard(), (std::vector<std::string>{"a", "b"}));
+  hub_.close("b");
+  EXPECT_EQ(heard(), (std::vector<std::string>{"a"}));
+  hub_.leave(other);
+  EXPECT_TRUE(heard().empty());
 }
 
 TEST_F(HubTest, AChannelThatIsOpenedAgainBringsNothingOfTheOldOne) {

@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "control/api/event_json.h"
+#include "control/api/log_watch.h"
 #include "control/api/training_json.h"
 
 namespace saemill::api {
@@ -67,6 +68,7 @@ TrainingFeed::TrainingFeed(Hub& hub) : hub_(hub) {
 void TrainingFeed::open(const TrainingRow& training) {
   hub_.open(progress_of(training.id), training.events_seq);
   hub_.open(checkpoints_of(training.id), training.events_seq);
+  hub_.open(logs_channel(training.id));
 }
 
 // Those that have ended cost a name: their state is in REST until it changes.
@@ -114,6 +116,7 @@ void TrainingFeed::on_deleted(const TrainingRow& last) {
   never_throwing([&] {
     hub_.close(progress_of(last.id));
     hub_.close(checkpoints_of(last.id));
+    hub_.close(logs_channel(last.id));
     {
       const std::lock_guard lock(mutex_);
       checkpoints_.erase(last.id);

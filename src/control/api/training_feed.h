@@ -9,6 +9,7 @@
 //                              training:failed, else training:status
 //   trainings/{id}/checkpoints checkpoint:created {step, name, bytes, time?, deleted: [step]},
 //                              checkpoint:deleted {steps: [step]}
+//   trainings/{id}/logs        is opened and closed here; LogWatch tells on it
 //   events                     event:created, a machine event
 //
 // seq of trainings/{id}/... is that of the line in events.jsonl, so it survives a restart of the server; it

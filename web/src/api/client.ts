@@ -39,8 +39,14 @@ export async function post<Answer>(path: string, body: object, signal?: AbortSig
   return (await answer.json()) as Answer;
 }
 
-export async function get_text(path: string): Promise<string> {
-  return await (await asked(path)).text();
+export interface LogPart {
+  text: string;
+  next: number; // the offset of what comes after it
+}
+
+export async function get_log_part(path: string): Promise<LogPart> {
+  const answer = await asked(path);
+  return { text: await answer.text(), next: Number(answer.headers.get("X-Next-Offset")) };
 }
 
 export async function erase(path: string): Promise<void> {

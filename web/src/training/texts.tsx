@@ -1,15 +1,10 @@
 // What a training printed, told and was asked for.
-import { useQuery } from "@tanstack/react-query";
 import { memo, useLayoutEffect, useRef, useState } from "react";
-import { get_text, path_of } from "../api/client";
 import type { RunEvent, Training } from "../api/schema";
 import { count, moment } from "../format";
 import { use_part } from "../parts/part";
-import { is_active } from "../training_words";
 import { event_words } from "./run_events";
-
-const READ_AGAIN_MS = 2000;
-const LINES = 200;
+import { LINES, use_log } from "./use_log";
 
 // Stays at its end while the reader is there.
 function Lines({ text }: { text: string }) {
@@ -31,12 +26,7 @@ function Lines({ text }: { text: string }) {
 export function Log({ training }: { training: Training }) {
   const [rank, set_rank] = useState("launcher");
   const ranks = ["launcher", ...Array.from({ length: training.world_size }, (_, i) => String(i))];
-  const log = useQuery({
-    queryKey: ["trainings", training.id, "logs", rank, training.status],
-    queryFn: () => get_text(`${path_of("trainings", training.id, "logs")}?rank=${rank}&tail=${LINES}`),
-    refetchInterval: is_active(training) ? READ_AGAIN_MS : false,
-    placeholderData: (before) => before,
-  });
+  const { text, problem } = use_log(training, rank);
   return (
     <section className="card" aria-labelledby="log">
       <div className="section-row">
@@ -52,8 +42,8 @@ export function Log({ training }: { training: Training }) {
           </select>
         </label>
       </div>
-      {log.isError && <p role="alert" className="error">{log.error.message}</p>}
-      {log.data !== undefined && <Lines text={log.data || "It is empty."} />}
+      {problem !== null && <p role="alert" className="error">{problem}</p>}
+      {text !== undefined && <Lines text={text || "It is empty."} />}
     </section>
   );
 }
