@@ -154,7 +154,7 @@ std::map<std::string, double> cpu_floors(const BenchSetup& setup, const MachineR
           {"center", 1e3 * s.B * s.n * (4 + s.low) / rates.copied_bytes}};
 }
 
-// Rows that are gathered come from memory each time, pre-activations are read once.
+// Rows that are gathered come from memory each time, pre-activations, in f32, are read once.
 std::map<std::string, double> gpu_floors(const BenchSetup& setup, const MachineRates& rates) {
   const Sizes s(setup);
   const auto products = [&](double count) { return 1e3 * count * s.B * s.n * s.M / rates.multiply_adds; };
@@ -163,7 +163,7 @@ std::map<std::string, double> gpu_floors(const BenchSetup& setup, const MachineR
   const double state = s.n * s.M * (48 + (s.low < 4 ? 2 * s.low : 0));
   std::map<std::string, double> floors{{"center", bytes(s.B * s.n * (4 + s.low))}};
   if (setup.config.sae.architecture == "topk") {
-    floors["select"] = products(1) + bytes(s.low * s.B * s.M);
+    floors["select"] = products(1) + bytes(4 * s.B * s.M);
     floors["decode"] = bytes(s.B * s.n * (2 * s.k * s.low + 4 + s.low));
     floors["group"] = bytes(48 * s.B * s.k);
     floors["latents"] = bytes(2 * s.B * s.k * s.n * s.low + state);

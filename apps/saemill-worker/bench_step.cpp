@@ -119,9 +119,11 @@ void print(const Json& result) {
     }
     std::printf("\n");
   }
-  std::printf("GEMM %.2f TFLOP/s, copy %.1f GB/s\nplan %.1f MB, resident %.1f MB\n",
-              result["gemm_flops"].get<double>() / 1e12, result["copy_bytes_per_second"].get<double>() / 1e9,
-              result["plan_bytes"].get<double>() / 1e6, result["resident_bytes"].get<double>() / 1e6);
+  std::printf(
+      "GEMM %.2f TFLOP/s, copy %.1f GB/s\nplan %.1f MB, resident %.1f MB\nrecorded steps of %lld kind(s)\n",
+      result["gemm_flops"].get<double>() / 1e12, result["copy_bytes_per_second"].get<double>() / 1e9,
+      result["plan_bytes"].get<double>() / 1e6, result["resident_bytes"].get<double>() / 1e6,
+      static_cast<long long>(result["recordings"].get<int64_t>()));
 }
 
 Json measure(const BenchSetup& setup, const Options& options, const BenchDevice& device, int threads) {
@@ -136,6 +138,7 @@ Json measure(const BenchSetup& setup, const Options& options, const BenchDevice&
     series =
         training.backend().is_asynchronous() ? run_device(training, options) : run_host(training, options);
     result["backend"] = training.backend().name();
+    result["recordings"] = training.backend().recordings();
     result["plan_bytes"] = planned(training.plan());
     result["resident_bytes"] = resident(device.gpu) - before;
   }

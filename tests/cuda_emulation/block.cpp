@@ -243,9 +243,10 @@ void* static_shared(const void* declaration, size_t bytes, size_t alignment) {
   if (shared.static_bytes() > kMaxStaticShared)
     fault(fmt::format("{} bytes of static shared memory, at most {} are possible", shared.static_bytes(),
                       kMaxStaticShared));
-  if (shared.static_bytes() + shared.dynamic_bytes() > running->shared_limit)
-    fault(fmt::format("{} bytes of static and {} of dynamic shared memory, the device has {} for a block",
-                      shared.static_bytes(), shared.dynamic_bytes(), running->shared_limit));
+  const size_t limit = asks_for_shared(shared.dynamic_bytes()) ? running->shared_limit : kMaxStaticShared;
+  if (shared.static_bytes() + shared.dynamic_bytes() > limit)
+    fault(fmt::format("{} bytes of static and {} of dynamic shared memory, this launch has {} for a block",
+                      shared.static_bytes(), shared.dynamic_bytes(), limit));
   return memory;
 }
 

@@ -151,6 +151,12 @@ TEST_F(Mistakes, TooMuchSharedMemory) {
   other.synchronize();
   take_shared(out.as<float>(), all - (16 << 10) + 1, other);
   EXPECT_THROW(other.synchronize(), Error);
+  // Where a launch does not ask for more, 48 KB hold the kernel's static memory too.
+  const Stream third;
+  take_shared(out.as<float>(), 32 << 10, third);
+  EXPECT_NO_THROW(third.synchronize());
+  take_shared(out.as<float>(), (32 << 10) + 1, third);
+  EXPECT_THROW(third.synchronize(), Error);
 }
 
 TEST_F(Mistakes, HostMemoryForAKernel) {

@@ -201,6 +201,7 @@ class Backend {
   // Runs `enqueue`, which asks for the same work on the same memory whenever `kind` is the same: a backend
   // may record it and start the recording from then on. Nothing in it waits.
   virtual void run_recorded(uint64_t /*kind*/, const std::function<void()>& enqueue) { enqueue(); }
+  virtual int64_t recordings() const { return 0; }  // made so far
 
   // Asynchronous backends time operations, and then record nothing, only after measure_phases(true).
   virtual void measure_phases(bool /*on*/) {}

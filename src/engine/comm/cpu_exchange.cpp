@@ -25,6 +25,7 @@ class CpuExchange final : public Exchange {
   void await_all() override {}
   void broadcast(const View& view, int root) override { comm_.broadcast(view.data, view.bytes(), root); }
   void fence() override { comm_.barrier(); }
+  bool is_recordable() const override { return comm_.size() == 1; }
   void check() override {}
   void finish() override {}
 

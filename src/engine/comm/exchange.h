@@ -50,6 +50,9 @@ class Exchange {
   // What was gathered may be overwritten from here on: nobody reads it any more.
   virtual void fence() = 0;
 
+  // Whether nothing is enqueued by any of this, so that a step around it can be recorded once and repeated.
+  virtual bool is_recordable() const { return false; }
+
   // Throws where a peer has failed; waits for nothing. Called once a step.
   virtual void check() = 0;
   // The host waits until all of this is done, with the deadline.

@@ -21,7 +21,13 @@ struct Grid {
 // Limits of the hardware that all generations since sm_80 share.
 constexpr int64_t kMaxBlocksX = 0x7fffffff, kMaxBlocksYZ = 65535;
 constexpr int kMaxThreads = 1024;
-constexpr size_t kMaxStaticShared = 48 << 10;  // dynamic memory beyond it is asked for by the launch
+constexpr size_t kMaxStaticShared = 48 << 10;
+// So much holds static and dynamic memory together, unless a launch asks for more. It does not know what of
+// it is static, so it asks early: from here on.
+constexpr size_t kAskedShared = 40 << 10;
+inline bool asks_for_shared(size_t dynamic_bytes) {
+  return dynamic_bytes > kAskedShared;
+}
 
 // Whether there is something to start; Error{internal} that names the kernel where a limit is exceeded.
 bool check_grid(const char* kernel, const Grid& grid, size_t device_shared_bytes);

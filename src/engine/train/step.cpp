@@ -70,6 +70,9 @@ Step::Step(const StepParts& parts)
                     plan_.micro_batch_size, plan_.code_slots, plan_.aux_slots,
                     share.last_latent - share.first_latent, architecture_.may_overflow(),
                     static_cast<int64_t>(dtype_size(backend_.low()))});
+  // Nothing in it is decided by what the host is told in between, nor done by other ranks.
+  records_ = backend_.is_asynchronous() && comm_.size() == 1 && exchange_.is_recordable() &&
+             !plan_.stores_gradients && !architecture_.may_overflow();
 }
 
 template <typename Work>
@@ -97,9 +100,14 @@ void Step::clear_sums() {
     backend_.zero(view);
 }
 
+// Before so many activations none can be.
+bool Step::may_find_dead() const {
+  return state_.step * config_.train.batch_size >= config_.sae.dead_after;
+}
+
 // Latents that have not fired for dead_after activations, before this step. Whether there are any.
 bool Step::find_dead() {
-  if (state_.step * config_.train.batch_size < config_.sae.dead_after) return false;
+  if (!may_find_dead()) return false;
   backend_.find_dead(state_.last_fired, reinterpret_cast<const StepScalars*>(step_scalars_.data),
                      config_.sae.dead_after, dead_, sums_);
   if (backend_.is_asynchronous()) return true;  // it would have to be waited for
@@ -130,7 +138,7 @@ ForwardTask Step::forward_task(const View& x) const {
   select.packed = state_.packed.encoder;
   select.b_enc = state_.weights.b_enc;
   select.codes = decode.codes;
-  select.overflow = overflow_;
+  if (architecture_.may_overflow()) select.overflow = overflow_;
   const int64_t chunk = latent_chunk(state_.weights.W_enc.rows);
   if (backend_.is_asynchronous())
     select.await = [this, chunk](int64_t end) { exchange_.await(ceil_div(end, chunk)); };
@@ -324,8 +332,9 @@ bool Step::run_micro_batch(const View& x, const StepInput& input, StepResult& re
 // kinds of it as places where the batch lies, with and without statistics, with and without dead latents.
 void Step::run_recorded(const View& x, const StepInput& input, StepResult& result) {
   result.signals = {input.signals};
-  uses_aux_ = plan_.aux_slots > 0 && state_.step * config_.train.batch_size >= config_.sae.dead_after;
-  const auto kind = reinterpret_cast<uintptr_t>(x.data) | (input.log ? 1U : 0U) | (uses_aux_ ? 2U : 0U);
+  const bool finds_dead = may_find_dead();
+  uses_aux_ = plan_.aux_slots > 0 && finds_dead;
+  const auto kind = reinterpret_cast<uintptr_t>(x.data) | (input.log ? 1U : 0U) | (finds_dead ? 2U : 0U);
   backend_.run_recorded(kind, [&] {
     clear_sums();
     find_dead();

@@ -69,6 +69,7 @@ class Step {
  private:
   void write_scalars(const StepInput& input);
   void clear_sums();
+  bool may_find_dead() const;
   bool find_dead();
   ForwardTask forward_task(const View& x) const;
   bool forward(const View& x, bool sparse);
@@ -100,7 +101,7 @@ class Step {
   Codes codes_, aux_;
   LatentIndex by_latent_, aux_by_latent_;
   bool uses_aux_ = false;  // in this step
-  bool records_ = false;   // all of a step's work is one recording
+  bool records_ = false;   // a step's work is recorded once, and repeated
   std::map<std::string, double> phases_;
 };
 

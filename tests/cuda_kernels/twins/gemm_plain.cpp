@@ -44,7 +44,7 @@ void GemmEngine::prepare(const GemmShape& shape, int64_t ldc) {
 void GemmEngine::run(const GemmShape& shape, const void* a, const void* b, float* c, int64_t ldc,
                      const Stream& stream) {
   check_gemm(shape, ldc);
-  check_gemm_alignment(shape, a, b, c, ldc);
+  check_gemm_alignment(a, b, c);
   emulation::enqueue(stream, "gemm", [=] {
     if (shape.low == DType::bf16)
       multiply(shape, static_cast<const BFloat16*>(a), static_cast<const BFloat16*>(b), c, ldc);

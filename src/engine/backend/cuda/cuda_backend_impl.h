@@ -43,6 +43,7 @@ class CudaBackendImpl final : public Backend {
   void measure_phases(bool on) override { measure_ = on; }
   std::map<std::string, double> take_phases() override;
   void run_recorded(uint64_t kind, const std::function<void()>& enqueue) override;
+  int64_t recordings() const override { return static_cast<int64_t>(graphs_.size()); }
 
  protected:
   void do_center(const View& x, const View& b_dec, const View& centered) override;

@@ -111,7 +111,6 @@ void GemmEngine::Impl::choose(Plan& plan, const GemmShape& shape, int64_t ldc) c
   constexpr const char* kStep = "choosing an algorithm";
   Owner<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference;
   check(cublasLtMatmulPreferenceCreate(&preference.handle), kStep, shape, ldc);
-  const uint32_t alignment = static_cast<uint32_t>(gemm_alignment(shape, ldc));
   const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
   const uint64_t bytes = workspace_bytes;
   check(set(preference.handle, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, bytes), kStep, shape, ldc);
@@ -119,7 +118,7 @@ void GemmEngine::Impl::choose(Plan& plan, const GemmShape& shape, int64_t ldc) c
   for (const auto name :
        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
-    check(set(preference.handle, name, alignment), kStep, shape, ldc);
+    check(set(preference.handle, name, kGemmAlignment), kStep, shape, ldc);
   cublasLtMatmulHeuristicResult_t result{};
   int found = 0;
   check(cublasLtMatmulAlgoGetHeuristic(lt.handle, plan.product.handle, plan.first.handle, plan.second.handle,
@@ -160,7 +159,7 @@ void GemmEngine::prepare(const GemmShape& shape, int64_t ldc) {
 void GemmEngine::run(const GemmShape& shape, const void* a, const void* b, float* c, int64_t ldc,
                      const Stream& stream) {
   const Plan& plan = impl_->plan(shape, ldc);
-  check_gemm_alignment(shape, a, b, c, ldc);
+  check_gemm_alignment(a, b, c);
   const float one = 1.0f, beta = shape.accumulate ? 1.0f : 0.0f;
   check(
       cublasLtMatmul(impl_->lt.handle, plan.product.handle, &one, b, plan.first.handle, a, plan.second.handle,

@@ -168,7 +168,7 @@ void launch_call(const Stream& stream, const char* name, const void* kernel, con
                  void** arguments) {
   if (!check_grid(name, grid, shared_limit())) return;
   cudaError_t result = cudaSuccess;
-  if (grid.shared_bytes > kMaxStaticShared)
+  if (asks_for_shared(grid.shared_bytes))
     result = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                   static_cast<int>(grid.shared_bytes));
   const auto side = [](int64_t n) { return static_cast<unsigned>(n); };
