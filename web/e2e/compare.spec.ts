@@ -1,7 +1,7 @@
 // Several real runs beside each other.
 import type { Page } from "@playwright/test";
-import type { TrainingGroup } from "../src/api/schema";
-import { expect, type PageServer, test } from "./fixture";
+import type { Training, TrainingGroup } from "../src/api/schema";
+import { eventually, expect, type PageServer, test } from "./fixture";
 
 const ENDLESS = 10_000_000; // steps
 
@@ -83,4 +83,66 @@ test("runs that go on are compared live", async ({ page, serve }) => {
   await expect.poll(() => steps.innerText()).not.toBe(before[0]);
   await expect.poll(() => now.innerText()).not.toBe(before[1]);
   await server.look_at(page, "compare-live");
+});
+
+const say = (event: string, more: object) => ({ say: { event, ...more } });
+
+// More points than buckets, and one loss that is far off: the buckets of all steps show that it is there, not where.
+const SPIKE = 4755;
+const losses = Array.from({ length: 1900 }, (_, i) => 5 * i + 5).map((step) => say("metrics", { step, values: { loss: step === SPIKE ? 99 : 2 } }));
+const LONG_RUN = { attempts: [{ "*": [say("started", { step: 0, plan: {} }), ...losses, { beat: 600 }] }] };
+
+// What is on the page of a chart, and what its cursor says.
+function looker(page: Page, title: string) {
+  const over = plot(page, title).locator(".u-over");
+  const move = async (part: number) => {
+    const box = await over.boundingBox();
+    if (box === null) throw new Error(`${title} is not drawn`);
+    await page.mouse.move(box.x + part * box.width, box.y + box.height / 2);
+  };
+  const said = async (part: number) => {
+    await move(part);
+    return (await plot(page, title).locator(".readout").textContent()) ?? "";
+  };
+  const step = async (part: number) => Number(/step ([\d,]+)/.exec(await said(part))?.[1]?.replaceAll(",", ""));
+  const drag = async (from: number, to: number) => {
+    await over.scrollIntoViewIfNeeded();
+    await move(from);
+    await page.mouse.down();
+    await move(to);
+    await page.mouse.up();
+  };
+  return { drag, said, range: async () => [await step(0.001), await step(0.999)] as const };
+}
+
+test("a closer look at runs of many steps reads finer buckets of each", async ({ page, serve }) => {
+  const server = await serve({ gpus: 2, script: LONG_RUN });
+  const runs: Training[] = [];
+  for (const gpu of [0, 1]) runs.push(await server.submit(server.config({ name: `long ${gpu}`, steps: 10_000 }), { gpu_ids: [gpu] }));
+  for (const { id } of runs) await eventually(async () => (await server.training(id)).current_step >= 9500);
+  await server.open(page, `#/compare?ids=${runs.map(({ id }) => id).join()}`);
+  await expect(plot(page, "Loss")).toContainText("to 99");
+  const loss = looker(page, "Loss");
+  let asked: URL[] = [];
+  page.on("request", (request) => request.url().includes("from_step=") && asked.push(new URL(request.url())));
+  for (const axis of ["step", "activations", "elapsed"]) {
+    await page.getByRole("radio", { name: axis }).click();
+    await expect(page.getByRole("radio", { name: axis })).toBeChecked();
+    asked = [];
+    await loss.drag(0.48, 0.52);
+    // Of each run, and of no more than what is shown.
+    for (const { id } of runs) await expect.poll(() => asked.some(({ pathname }) => pathname.includes(id))).toBe(true);
+    const steps = asked.map(({ searchParams }) => ["from_step", "to_step"].map((name) => Number(searchParams.get(name))));
+    if (axis !== "elapsed") for (const [from, to] of steps) expect([from! > 4000, to! < 5500], `${from} to ${to}`).toEqual([true, true]);
+    if (axis === "step") {
+      const [from, to] = await loss.range();
+      expect(to - from).toBeLessThan(600);
+      // Single steps now, in the same range.
+      await expect.poll(() => loss.said((SPIKE - from) / (to - from))).toBe(`step ${SPIKE.toLocaleString("en")}`);
+      await expect(plot(page, "Loss").getByRole("list", { name: "Curves" })).toContainText("99");
+      expect(await loss.range()).toEqual([from, to]);
+      await server.look_at(page, "compare-closer");
+    }
+    await page.getByRole("button", { name: "follow" }).click();
+  }
 });

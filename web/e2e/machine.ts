@@ -4,6 +4,16 @@ export interface FakeProcess {
   memory_used: number;
 }
 
+export interface FakeInstance {
+  uuid: string;
+  name: string;
+  gpu_instance_id: number;
+  compute_instance_id: number;
+  memory_total: number;
+  memory_used: number;
+  processes: FakeProcess[];
+}
+
 export interface FakeGpu {
   uuid: string;
   utilization: number;
@@ -13,6 +23,7 @@ export interface FakeGpu {
   power_draw: number;
   throttle: number;
   processes: FakeProcess[];
+  mig?: FakeInstance[] | false;
   [name: string]: unknown;
 }
 
@@ -56,6 +67,19 @@ function gpu(index: number): FakeGpu {
     ecc: { sbe: 3, dbe: 0, remapped: { correctable: 1, uncorrectable: 0, pending: false, failure: false } },
     numa: index < 8 ? 0 : 1,
     compute_mode: "default",
+    processes: [],
+  };
+}
+
+// Of the GPU of that index.
+export function instance(gpu: number, index: number): FakeInstance {
+  return {
+    uuid: `MIG-${gpu}${index}000000-1111-2222-3333-444444444444`,
+    name: "NVIDIA H200 MIG 3g.71gb",
+    gpu_instance_id: index + 1,
+    compute_instance_id: 0,
+    memory_total: 75_000_000_000,
+    memory_used: 100_000_000 * (index + 1),
     processes: [],
   };
 }

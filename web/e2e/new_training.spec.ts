@@ -1,8 +1,12 @@
 // The form of a new training: what it says while one types, which devices can be chosen, and what its buttons start.
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import type { Training, TrainingList } from "../src/api/schema";
 import { ACTIVATIONS, eventually, expect, test } from "./fixture";
-import { gpu_uuid } from "./machine";
+import { gpu_uuid, instance } from "./machine";
+import { needed } from "./server";
 
 const RUNS = { attempts: [{ "*": [{ beat: 600 }] }] }; // ranks that hold their devices
 const GIB = 2 ** 30;
@@ -165,4 +169,87 @@ test("a real training from a path that was looked at, a group, and one like anot
   await page.evaluate(() => void (location.hash = "#/new"));
   await page.getByRole("button", { name: "Clear" }).click();
   await expect(field(page, "sae.k")).toHaveValue("");
+});
+
+test("a configuration is copied as TOML, which the server takes", async ({ page, context, serve }) => {
+  const server = await serve({ gpus: 1, script: RUNS });
+  server.expect_problem("422");
+  await server.open(page, "#/new");
+  await fill(page, { ...BASIC, name: 'a "quoted" name', "sae.k": "8, 16", "train.lr": "3e-4" });
+  await page.getByText("As TOML", { exact: true }).click();
+  const copy = page.getByRole("button", { name: "Copy as TOML" });
+  const told = page.getByRole("status").filter({ hasText: /^(Copied|The browser)/ });
+
+  // Where the browser forbids it, the page says what to do instead.
+  await page.evaluate(() => (navigator.clipboard.writeText = () => Promise.reject(new Error("no"))));
+  await copy.click();
+  await expect(told).toHaveText("The browser does not allow it: select the text below.");
+  await page.reload();
+  await page.getByText("As TOML", { exact: true }).click();
+
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await copy.click();
+  await expect(told).toHaveText("Copied.");
+  const text = await page.evaluate(() => navigator.clipboard.readText());
+  expect(text).toBe((await page.locator("pre").textContent()) ?? "");
+  await server.look_at(page, "new-toml");
+
+  const file = join(server.folder, "copied.toml");
+  writeFileSync(file, text);
+  execFileSync(needed("SAEMILL"), ["submit", file, "--hold", "--data", server.data]);
+  const { data } = await server.get<TrainingList>("trainings");
+  expect(data.map(({ config }) => (config["sae"] as { k: number }).k).sort((a, b) => a - b)).toEqual([8, 16]);
+  for (const { config } of data)
+    expect(config).toMatchObject({ activations: { path: ACTIVATIONS }, sae: { d_sae: 512 }, train: { lr: 3e-4, steps: 300, batch_size: 512 } });
+});
+
+test("a GPU in MIG mode is not chosen, and its instances one at a time", async ({ page, serve }) => {
+  const server = await serve({ gpus: 2, script: RUNS });
+  server.expect_problem("422");
+  server.expect_problem("409"); // no two devices train together here
+  server.expect_problem("/logs?");
+  await server.stop(); // which looks for instances when it starts, and then once a minute
+  server.scenario.gpus[0]!.mig = [instance(0, 0), instance(0, 1)];
+  server.write_scenario();
+  await server.start();
+  await server.open(page);
+  const cards = page.locator("#devices > li");
+  await expect(cards).toHaveCount(4);
+  await expect(cards.nth(0)).toContainText("prohibited");
+  await expect(cards.nth(0)).toContainText("divided into MIG instances");
+  await expect(cards.nth(1).getByRole("heading")).toHaveText("MIG 1");
+  await expect(cards.nth(1)).toContainText("NVIDIA H200 MIG 3g.71gb");
+  await expect(cards.nth(1)).toContainText("0.1 GiB of 69.8 GiB");
+  await server.look_at(page, "mig");
+  await cards.nth(1).getByRole("link").click();
+  await expect(page.getByRole("heading", { name: "MIG 1" })).toBeVisible();
+  await expect(page.locator(".device-facts").getByRole("link", { name: "GPU 0" })).toBeVisible();
+  await server.look_at(page, "mig-device");
+
+  await page.getByRole("link", { name: "New training" }).click();
+  await fill(page, BASIC);
+  await page.getByLabel("How many").fill("3");
+  await expect(page.locator("#count-errors, .warning").first()).toBeVisible();
+  await pick(page, "these");
+  const choice = (name: string) => page.getByRole("checkbox", { name, exact: true });
+  const line = (name: string) => page.locator(".choices > li").filter({ has: page.getByText(name, { exact: true }) });
+  await expect(choice("GPU 0")).toBeDisabled();
+  await expect(line("GPU 0")).toContainText("divided into MIG instances; those are leased instead");
+  await choice("MIG 1").check();
+  await expect(choice("GPU 0")).toBeDisabled();
+  await expect(choice("MIG 2")).toBeDisabled();
+  await expect(line("MIG 2")).toContainText("A MIG instance trains alone");
+  await expect(choice("GPU 3")).toBeDisabled();
+  await expect(line("GPU 3")).toContainText("What is chosen is a MIG instance, which trains alone.");
+  await server.look_at(page, "new-mig");
+  await choice("MIG 1").uncheck();
+  await choice("GPU 3").check();
+  await expect(choice("MIG 1")).toBeDisabled();
+  await expect(line("MIG 1")).toContainText("it cannot join what is chosen");
+  await choice("GPU 3").uncheck();
+  await choice("MIG 2").check();
+  await page.getByRole("button", { name: "Start now" }).click();
+  await expect(page.getByRole("heading", { name: "from the page" })).toBeVisible();
+  const { data } = await server.get<TrainingList>("trainings");
+  expect(data[0]?.device_uuids).toEqual([instance(0, 1).uuid]);
 });

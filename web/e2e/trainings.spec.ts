@@ -127,6 +127,56 @@ test("a sweep is filtered, sorted and acted on together", async ({ page, serve }
   await expect(page.getByText(/^Deleted \d trainings?\.$/)).toBeVisible();
 });
 
+test("each action is for those that take it", async ({ page, serve }) => {
+  const server = await serve({ gpus: 0, cpu_slots: 2 });
+  const { id } = await server.submit(server.config({ name: "runs", steps: ENDLESS }));
+  await server.reach(id, "running");
+  for (const name of ["over 1", "over 2"]) {
+    const over = await server.submit(server.config({ name, steps: ENDLESS }), { hold: true });
+    await server.post(`trainings/${over.id}/control`, { action: "cancel" });
+  }
+  for (const name of ["waits 1", "waits 2"]) await server.submit(server.config({ name, steps: 60 }), { hold: true });
+  await server.open(page, "#/trainings");
+  await choose(page, "runs", "over 1", "waits 1", "waits 2");
+  const offers = page.getByRole("group", { name: "The chosen trainings" }).getByRole("button");
+  await expect(offers).toHaveText(["pause 1", "finish 1", "retry 1", "release 2", "cancel 3", "delete 1"]);
+  await server.look_at(page, "trainings-mixed");
+
+  // What was cancelled waits again or runs already.
+  await bulk(page, "retry 1").click();
+  await expect(page.getByText("The server accepted retry for 1 training; for the other 3 it is not possible now.")).toBeVisible();
+  await expect(row(page, "over 1").locator(".chip")).toHaveText(/queued|starting|running/);
+  await bulk(page, "release 2").click();
+  await expect(page.getByText("The server accepted release for 2 trainings; for the other 2 it is not possible now.")).toBeVisible();
+  for (const name of ["waits 1", "waits 2"]) await expect(row(page, name)).not.toContainText("held until");
+
+  // Finish asks first, and each that runs ends with its SAE.
+  await bulk(page, /^finish/).click();
+  const dialog = page.getByRole("dialog", { name: /^Finish \d trainings?\?$/ });
+  await dialog.getByRole("button", { name: /^No/ }).click();
+  expect((await server.training(id)).status).toBe("running");
+  for (const name of ["over 1", "waits 1", "waits 2"]) await page.getByRole("checkbox", { name: `Choose ${name}`, exact: true }).uncheck();
+  await bulk(page, "finish 1").click();
+  await page.getByRole("dialog", { name: "Finish 1 training?" }).getByRole("button", { name: /^Yes/ }).click();
+  await expect(page.getByText("The server accepted finish for 1 training.", { exact: true })).toBeVisible();
+  await expect(row(page, "runs")).toContainText("completed");
+});
+
+test("several that wait are held and released", async ({ page, serve }) => {
+  const server = await serve({ gpus: 0, cpu_slots: 1 });
+  const { id } = await server.submit(server.config({ name: "runs", steps: ENDLESS }));
+  await server.reach(id, "running");
+  for (const name of ["next", "last"]) await server.submit(server.config({ name }));
+  await server.open(page, "#/trainings");
+  await choose(page, "runs", "next", "last");
+  await bulk(page, "hold 2").click();
+  await expect(page.getByText("The server accepted hold for 2 trainings; for the other one it is not possible now.")).toBeVisible();
+  for (const name of ["next", "last"]) await expect(row(page, name)).toContainText("held until somebody releases it");
+  await expect(bulk(page, /^hold/)).toHaveCount(0);
+  await bulk(page, "release 2").click();
+  for (const name of ["next", "last"]) await expect(row(page, name)).toContainText("when training runs ends");
+});
+
 test("what is refused is told for each", async ({ page, serve }) => {
   const server = await serve({ gpus: 0, cpu_slots: 2 });
   server.expect_problem("409");

@@ -1,6 +1,7 @@
 // What the pages say about a training in more than one place.
 import type { Training, TrainingAction, TrainingStatus } from "./api/schema";
-import { ABSENT, clock_of, count, day_of, duration } from "./format";
+import { ABSENT, count, duration } from "./format";
+import { near_clock } from "./said";
 
 export const FILTERS = ["all", "active", "waiting", "completed", "failed"] as const;
 export type Filter = (typeof FILTERS)[number];
@@ -53,12 +54,9 @@ export function reason_words(training: Training, others: Readonly<Record<string,
     .replace(/; expected at about [^;]*/, "");
 }
 
-// "14:05", with the day where it is another one.
 export function expected_clock(expected_start: string | undefined, now: number): string {
   if (expected_start === undefined) return ABSENT;
-  const at = new Date(expected_start);
-  const day = day_of(at);
-  return `${day === day_of(new Date(now)) ? "" : `${day} `}${clock_of(at, false)}`;
+  return near_clock(new Date(expected_start), now);
 }
 
 export function expected_in(expected_start: string | undefined, now: number): string {

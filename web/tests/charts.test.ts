@@ -5,7 +5,7 @@ import { drawn_columns, layers, positive } from "../src/charts/data";
 import { chart_group, follow, full_range, type Member, pan, period_ms, show_range, shown_range, zoom } from "../src/charts/group";
 import { curve_look } from "../src/charts/looks";
 import { cluster_words, clusters, marker_list, nearest, type PlotMarker } from "../src/charts/markers";
-import { panned, union, within, y_range, zoomed } from "../src/charts/range";
+import { panned, stretched, union, within, y_range, zoomed } from "../src/charts/range";
 import { smoothed, usual_distance } from "../src/charts/smooth";
 import { summary, summary_words } from "../src/charts/summary";
 import { log_ticks, step_label, time_labels, x_words, y_label } from "../src/charts/ticks";
@@ -21,6 +21,15 @@ describe("ranges", () => {
     expect(zoomed([1, 100], 0.5, 0.5, true)[1]).toBeCloseTo(10 ** 1.5);
     expect(panned([0, 100], 0.25)).toEqual([25, 125]);
     expect(panned([1, 100], 0.5, true).map(Math.round)).toEqual([10, 1000]);
+  });
+
+  it("keep what is below the fingers there", () => {
+    expect(stretched([0, 100], [0.5], [0.25])).toEqual([25, 125]);
+    expect(stretched([0, 100], [0.25, 0.75], [0, 1])).toEqual([25, 75]);
+    expect(stretched([0, 100], [0.2, 0.4], [0.6, 0.8]).map(Math.round)).toEqual([-40, 60]);
+    expect(stretched([1, 100], [0.5], [0], true).map(Math.round)).toEqual([10, 1000]);
+    expect(stretched([0, 100], [0.5, 0.5], [0.5, 0.5])).toEqual([0, 100]); // above each other
+    expect(stretched([0, 100], [0, 1], [0.5, 0.5])[1]).toBeLessThan(1000);
   });
 
   it("stay within what there is, and are all of it where they would be wider", () => {
@@ -125,9 +134,10 @@ describe("labels", () => {
   it("of times tell the day once", () => {
     const at = (text: string) => new Date(text).getTime() / 1000;
     expect(time_labels([at("2026-01-31T23:59:00"), at("2026-02-01T00:00:00"), at("2026-02-01T00:01:00")], 60))
-      .toEqual(["23:59\n2026-01-31", "00:00\n2026-02-01", "00:01"]);
+      .toEqual(["23:59\n2026-01-31", "00:00\n02-01", "00:01"]);
     expect(time_labels([at("2026-01-31T23:59:05")], 5)).toEqual(["23:59:05\n2026-01-31"]);
-    expect(time_labels([at("2026-01-31T00:00:00"), at("2026-02-01T00:00:00")], 86400)).toEqual(["2026-01-31", "2026-02-01"]);
+    expect(time_labels([at("2026-01-31T00:00:00"), at("2026-02-01T00:00:00")], 86400)).toEqual(["2026-01-31", "02-01"]);
+    expect(time_labels([at("2025-12-31T00:00:00"), at("2026-01-02T00:00:00")], 2 * 86400)).toEqual(["2025-12-31", "2026-01-02"]);
     expect(x_words("time", at("2026-01-31T12:00:00"))).toBe("2026-01-31 12:00:00");
     expect(x_words("step", 1200)).toBe("step 1,200");
   });

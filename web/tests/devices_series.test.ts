@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Device, History, MachineEvent } from "../src/api/schema";
-import { device_series, divided, event_markers, is_measured, job_spans, rate_unit } from "../src/devices/device_series";
+import { device_series, divided, event_markers, is_measured, job_spans, job_tints, rate_unit, spliced } from "../src/devices/device_series";
 
 const START = 1_795_000_000;
 const reading = (seconds: number, more: Partial<Device> = {}) =>
@@ -30,6 +30,18 @@ describe("what a device measured", () => {
     expect([is_measured(series, "utilization"), is_measured(series, "nvlink_tx")]).toEqual([true, false]);
   });
 
+  it("is finer where somebody looks closer, and has the same gaps", () => {
+    const coarse = device_series(history([0, 10, 20, 60, 70], [1, 2, 3, 4, 5]), [], START);
+    const fine = device_series({ ...history([20, 21, 22, 65, 66], [10, 11, 12, 13, 14]), bucket_s: 1 }, [], START);
+    const both = spliced(coarse, fine);
+    expect(offsets(both.time)).toEqual([0, 10, 20, 21, 22, 23, 65, 66, 70]);
+    expect(both.fields.utilization.mean).toEqual([1, 2, 10, 11, 12, null, 13, 14, 5]);
+    expect(spliced(coarse, device_series(history([], []), [], START))).toBe(coarse);
+    const later = spliced(coarse, device_series({ ...history([60, 61], [8, 9]), bucket_s: 1 }, [], START));
+    expect(offsets(later.time)).toEqual([0, 10, 20, 30, 60, 61, 70]); // the gap before it stays
+    expect(later.fields.utilization.mean[3]).toBeNull();
+  });
+
   it("has rates in a unit that suits them", () => {
     const slow = device_series(history([0], [1]), [reading(15, { pcie: { tx: 5e6, rx: 8e6 } })], START);
     const fast = device_series(history([0], [1]), [reading(15, { pcie: { tx: 5e6, rx: 8e10 } })], START);
@@ -50,4 +62,10 @@ it("marks events in the time shown, in their order", () => {
       ...more }) as MachineEvent;
   const events = [event(50, { over: true }), event(30, { severity: "error" }), event(10, { severity: "warning" }), event(-5, {})];
   expect(event_markers(events, START, START + 60).map(({ x, tone }) => [x - START, tone])).toEqual([[10, "wait"], [30, "bad"], [50, "good"]]);
+});
+
+it("a job has one tint, and a new one differs from its neighbour", () => {
+  const tints = (jobs: string) => [...job_tints([...jobs].map((job, i) => ({ job, from: i, to: i + 1 })))].map(([job, tint]) => `${job}${tint}`).join(" ");
+  expect(tints("aba")).toBe("a0 b1");
+  expect(tints("abcdae")).toBe("a0 b1 c2 d3 e1");
 });

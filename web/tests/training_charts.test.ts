@@ -8,7 +8,7 @@ import { event_markers } from "../src/training/event_markers";
 import { figures, rank_figures } from "../src/training/figures";
 import { by_rank, reported_by_ranks } from "../src/training/rank_curves";
 import { devices_of, event_words, with_events } from "../src/training/run_events";
-import { clock_of, step_at, steps_of } from "../src/training/times";
+import { clock_of, step_at, steps_of, steps_shown } from "../src/training/times";
 import { curves_query } from "../src/training/use_curves";
 
 const at = (second: number) => new Date(second * 1000).toISOString();
@@ -90,6 +90,11 @@ describe("times and steps", () => {
     expect([step_at(clock, 49), step_at(clock, 301)]).toEqual([null, null]);
     expect(steps_of(clock, [0, 250])).toEqual([0, 30]);
     expect(steps_of(clock, [150, 900])).toEqual([15, 40]);
+    const run = { step: [0, 10, 20], time: [1000, 1100, 1200], columns: {}, exact: false };
+    expect(steps_shown("step", [2.5, 7], run, null)).toEqual([2.5, 7]);
+    expect(steps_shown("time", [1050, 1150], run, null)).toEqual([5, 15]);
+    expect(steps_shown("elapsed", [50, 900], run, null)).toEqual([5, 20]);
+    expect([steps_shown("activations", [512, 2048], run, 256), steps_shown("activations", [512, 2048], run, null)]).toEqual([[2, 8], null]);
     expect(clock_of({ step: [], time: [] }, 5).step).toEqual([]);
     expect(step_at({ step: [], time: [] }, 5)).toBeNull();
     expect(clock_of({ step: [10], time: [100] }, 200).step).toEqual([10]);

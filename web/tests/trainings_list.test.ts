@@ -54,6 +54,8 @@ describe("actions on several", () => {
     const fine = { id: "a", name: "a", refused: null };
     expect(outcome_words("delete", [fine])).toBe("Deleted 1 training.");
     expect(outcome_words("pause", [fine, { ...fine, refused: "no" }])).toBe("The server accepted pause for 1 of 2 trainings.");
+    expect(outcome_words("retry", [fine], 1)).toBe("The server accepted retry for 1 training; for the other one it is not possible now.");
+    expect(outcome_words("retry", [fine, fine], 3)).toBe("The server accepted retry for 2 trainings; for the other 3 it is not possible now.");
   });
 });
 

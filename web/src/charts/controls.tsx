@@ -65,7 +65,7 @@ export function ChartControls({ group, offers }: { group: ChartGroup; offers: re
   );
 }
 
-// For people with a mouse, below the charts.
+// Below the charts.
 export const CHART_HELP =
   "The band reaches from the least to the greatest of what a point stands for. Drag to zoom, double-click to see all; " +
-  "with Shift, dragging or the wheel moves; with Ctrl, the wheel zooms.";
+  "with Shift, dragging or the wheel moves; with Ctrl, the wheel zooms. Two fingers zoom, one moves.";

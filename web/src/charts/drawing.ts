@@ -8,6 +8,7 @@ import { type Cluster, cluster_words, nearest, type PlotMarker } from "./markers
 import { type Answers, type Figure, HEIGHT, options } from "./options";
 import { type Range, union } from "./range";
 import { x_words } from "./ticks";
+import { Fingers } from "./touch";
 import "uplot/dist/uPlot.min.css";
 
 export interface Shown {
@@ -53,7 +54,13 @@ export class Drawing implements Member, Answers {
     size.observe(places.canvas);
     const wheel = (event: WheelEvent) => this.wheeled(event);
     places.canvas.addEventListener("wheel", wheel, { passive: false });
+    const fingers = new Fingers(group, {
+      area: () => this.plot?.over.getBoundingClientRect() ?? null,
+      // As the mouse would, with all figures of the group.
+      read: (clientX) => void this.plot?.over.dispatchEvent(new MouseEvent("mousemove", { clientX })),
+    });
     this.ends = [
+      fingers.listen(places.canvas),
       () => sight.disconnect(),
       () => size.disconnect(),
       () => places.canvas.removeEventListener("wheel", wheel),

@@ -102,7 +102,7 @@ function axes_of({ axis, view, color, label, binary }: Figure): uPlot.Axis[] {
   };
   return [
     {
-      ...look, size: axis === "time" ? 44 : 32, space: axis === "time" ? 84 : 64, ...(view.log_x && by_log),
+      ...look, size: axis === "time" ? 44 : 32, space: axis === "time" ? 60 : 64, ...(view.log_x && by_log),
       ...(axis === "time" && { incrs: SECONDS }),
       ...(axis === "elapsed" && { incrs: ELAPSED_STEPS }),
       values: (_, ticks, __, ___, distance) => x_labels(ticks, distance),

@@ -1,11 +1,12 @@
 // A figure of curves over steps or time. What it shows is drawn by a Drawing; React keeps the words around it.
 import * as Popover from "@radix-ui/react-popover";
 import { memo, useCallback, useEffect, useId, useRef, useState } from "react";
+import { useStore } from "zustand";
 import { ABSENT, metric } from "../format";
 import { use_theme } from "../theme";
 import { series_csv } from "./csv";
 import { Drawing } from "./drawing";
-import type { ChartGroup } from "./group";
+import { type ChartGroup, follow } from "./group";
 import { marker_list, type PlotMarker } from "./markers";
 import type { Column } from "./smooth";
 import { summary, summary_words } from "./summary";
@@ -156,6 +157,7 @@ export function Plot(props: Props) {
   const { title, help, unit, format, group, x, curves, markers = NO_MARKERS } = props;
   const name = useId();
   const [hidden, toggle] = use_hidden();
+  const zoomed = useStore(group.view, ({ range }) => range !== null);
   const say = format ?? ((value: number) => (unit ? `${metric(value)} ${unit}` : metric(value)));
   const { canvas, readout, legend } = use_drawing(props, say, hidden);
   const events = marker_list(markers);
@@ -166,6 +168,7 @@ export function Plot(props: Props) {
         <h3 id={name}>
           {title} {unit && <small>{unit}</small>}
         </h3>
+        {zoomed ? <button type="button" className="plain" onClick={() => follow(group)}>show all</button> : <span />}
         {help ? <Help title={title} words={help} /> : <span />}
         <button type="button" className="plain" aria-label={`Download ${title} as CSV`} title="Download as CSV"
           onClick={() => download(title, series_csv(group.axis, x, curves, unit))}>

@@ -28,6 +28,19 @@ export function panned(range: Range, part: number, log = false): Range {
   return mapped(range, log, (from, to) => [from + part * (to - from), to + part * (to - from)]);
 }
 
+const LEAST_APART = 0.08; // of two fingers: above each other they would zoom without end
+
+// What was below the fingers is below them again; one finger only moves. Places are parts of the width.
+export function stretched(range: Range, before: readonly number[], now: readonly number[], log = false): Range {
+  const middle = (at: readonly number[]) => at.reduce((sum, one) => sum + one, 0) / at.length;
+  const apart = (at: readonly number[]) => (at.length < 2 ? 1 : Math.max(LEAST_APART, (at[1] as number) - (at[0] as number)));
+  return mapped(range, log, (from, to) => {
+    const width = ((to - from) * apart(before)) / apart(now);
+    const left = from + middle(before) * (to - from) - middle(now) * width;
+    return [left, left + width];
+  });
+}
+
 // What may be shown: nothing narrower than `least`, nothing wider than all of it; null: all of it.
 export function within(range: Range, all: Range, least: number): Range | null {
   const width = Math.max(range[1] - range[0], least);

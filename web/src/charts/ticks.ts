@@ -2,14 +2,15 @@
 import { clock_of, count, day_of, duration, metric, moment } from "../format";
 import type { PlotAxis } from "./group";
 
-// The day is written below the first label, and where it changes.
+// The day is written below the first label, and where it changes; with its year only where that is not known yet.
 export function time_labels(times: readonly number[], distance: number): string[] {
   let before = "";
   return times.map((time) => {
     const date = new Date(time * 1000);
     const day = day_of(date);
+    const short = day.slice(0, 5) === before.slice(0, 5) ? day.slice(5) : day;
     const words = distance >= 86400 ? "" : clock_of(date, distance < 60);
-    const label = day === before ? words : words === "" ? day : `${words}\n${day}`;
+    const label = day === before ? words : words === "" ? short : `${words}\n${short}`;
     before = day;
     return label;
   });

@@ -1,14 +1,14 @@
 // A figure for each metric, with all runs in it.
 import { useEffect, useMemo, useState } from "react";
-import type { MetricCatalog } from "../api/schema";
+import type { MetricCatalog, Training } from "../api/schema";
 import { CHART_HELP, ChartControls } from "../charts/controls";
-import { use_chart_group } from "../charts/group";
+import { type ChartGroup, use_chart_group } from "../charts/group";
 import { Plot, type PlotCurve } from "../charts/plot";
 import { batched } from "../live/batch";
 import type { Curves } from "../live/series";
 import { Segments } from "../parts/segments";
 import { figure_of } from "../training/figures";
-import { use_curves } from "../training/use_curves";
+import { use_curves, use_zoomed } from "../training/use_curves";
 import { AXES, batch_of, joined, onto, places, type RunAxis } from "./overlay";
 import type { Run } from "./use_runs";
 
@@ -20,9 +20,17 @@ interface Read {
   problem: string | null;
 }
 
+interface ReaderProps {
+  training: Training;
+  group: ChartGroup;
+  tell: (read: [string, Read]) => void;
+}
+
 // A hook for each of a changing number of runs: a component that shows nothing.
-function Reader({ id, tell }: { id: string; tell: (read: [string, Read]) => void }) {
-  const { curves, problem } = use_curves(id);
+function Reader({ training, group, tell }: ReaderProps) {
+  const { id } = training;
+  const { curves: all, problem } = use_curves(id);
+  const curves = use_zoomed(id, all, group, batch_of(training));
   useEffect(() => tell([id, { curves, problem }]), [id, curves, problem, tell]);
   return null;
 }
@@ -94,8 +102,8 @@ export function CompareCharts({ runs, catalog, axis, choose_axis, metrics, add_m
   const problems = runs.flatMap(({ training, label }) => (read[training.id]?.problem ? [`${label}: ${read[training.id]?.problem}`] : []));
   return (
     <section aria-label="Curves">
-      {runs.map(({ training: { id } }) => (
-        <Reader key={id} id={id} tell={tell} />
+      {runs.map(({ training }) => (
+        <Reader key={training.id} training={training} group={group} tell={tell} />
       ))}
       <div className="chart-bar">
         <Segments label="x axis" options={AXES} chosen={axis} choose={choose_axis} />

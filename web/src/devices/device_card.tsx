@@ -76,7 +76,7 @@ export const DeviceCard = memo(function DeviceCard({ gpu }: { gpu: Device }) {
       <Meter label="Utilization" text={percent(gpu.utilization)} parts={[{ name: "busy", percent: Math.min(100, gpu.utilization ?? 0) }]} />
       <Sparkline points={recent_points(samples, "utilization", now)} now={now} most={100} />
       <Memory gpu={gpu} />
-      {gpu.kind !== "cpu" && <Facts gpu={gpu} />}
+      {gpu.kind === "gpu" && <Facts gpu={gpu} />}
     </li>
   );
 });

@@ -5,6 +5,7 @@ import type { ChartGroup } from "../charts/group";
 import { curve_look } from "../charts/looks";
 import type { PlotMarker } from "../charts/markers";
 import { Plot } from "../charts/plot";
+import { bytes } from "../format";
 import { type DeviceSeries, divided, type Field, is_measured, rate_unit } from "./device_series";
 
 interface Chart {
@@ -12,10 +13,13 @@ interface Chart {
   help: string;
   fields: readonly (readonly [field: Field, label: string])[];
   unit: (series: DeviceSeries) => { unit: string; by: number };
+  words?: (value: number) => string; // before it is divided: where some are next to nothing in the unit
   y_max?: (gpu: Device | undefined) => number | undefined;
 }
 
 const in_unit = (unit: string, by = 1) => () => ({ unit, by });
+const in_bytes = (value: number) => bytes(Math.round(value));
+const per_second = (value: number) => `${in_bytes(value)}/s`;
 const rates = (...fields: Field[]) => (series: DeviceSeries) => rate_unit(series, fields);
 
 const CHARTS: readonly Chart[] = [
@@ -31,6 +35,7 @@ const CHARTS: readonly Chart[] = [
     help: "Memory in use; the axis ends at all of it",
     fields: [["memory_used", "used"]],
     unit: in_unit("GiB", 2 ** 30),
+    words: in_bytes,
     y_max: (gpu) => gpu?.memory_total && gpu.memory_total / 2 ** 30,
   },
   { title: "Temperature", help: "Of the chip", fields: [["temperature", "chip"]], unit: in_unit("°C") },
@@ -47,12 +52,19 @@ const CHARTS: readonly Chart[] = [
     fields: [["clocks_sm", "SM"], ["clocks_memory", "memory"]],
     unit: in_unit("MHz"),
   },
-  { title: "PCIe", help: "To and from the host", fields: [["pcie_tx", "sent"], ["pcie_rx", "received"]], unit: rates("pcie_tx", "pcie_rx") },
+  {
+    title: "PCIe",
+    help: "To and from the host",
+    fields: [["pcie_tx", "sent"], ["pcie_rx", "received"]],
+    unit: rates("pcie_tx", "pcie_rx"),
+    words: per_second,
+  },
   {
     title: "NVLink",
     help: "To and from other GPUs, over all links",
     fields: [["nvlink_tx", "sent"], ["nvlink_rx", "received"]],
     unit: rates("nvlink_tx", "nvlink_rx"),
+    words: per_second,
   },
 ];
 
@@ -63,6 +75,14 @@ interface Props {
   markers: PlotMarker[];
   from: number;
   to: number;
+}
+
+function use_format({ fields, words }: Chart, series: DeviceSeries, by: number): ((value: number) => string) | undefined {
+  return useMemo(() => {
+    const is_tiny = (value: number | null) => value !== null && value > 0 && value < by / 100;
+    const needed = words !== undefined && fields.some(([field]) => series.fields[field].min.some(is_tiny));
+    return needed ? (value) => words(value * by) : undefined;
+  }, [fields, words, series, by]);
 }
 
 function OneChart({ chart, gpu, group, series, markers, from, to }: Props & { chart: Chart }) {
@@ -77,10 +97,11 @@ function OneChart({ chart, gpu, group, series, markers, from, to }: Props & { ch
   );
   const extent = useMemo(() => [from, to] as const, [from, to]);
   const y_max = chart.y_max?.(gpu);
+  const format = use_format(chart, series, by);
   if (curves.length === 0) return null;
   return (
     <Plot title={chart.title} help={chart.help} unit={unit} group={group} x={series.time} curves={curves} markers={markers} extent={extent}
-      y_min_zero={chart.title !== "Temperature"} {...(y_max !== undefined && { y_max })} />
+      y_min_zero={chart.title !== "Temperature"} {...(y_max !== undefined && { y_max })} {...(format && { format })} />
   );
 }
 

@@ -2,7 +2,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { get } from "../api/client";
 import type { Device, DeviceProcess, Server } from "../api/schema";
-import { ABSENT, bytes, count, gib, percent, rounded } from "../format";
+import { ABSENT, bytes, count, gib, percent, rounded, uuid_tail } from "../format";
+import { use_devices } from "../live/store";
 import { TableHead } from "../parts/table_head";
 import { TrainingName } from "../parts/training_name";
 import { device_link } from "../router";
@@ -46,12 +47,15 @@ function gpu_facts(gpu: Device, driver: string | undefined): Fact[] {
 
 export function DeviceFacts({ gpu }: { gpu: Device }) {
   const server = useQuery({ queryKey: ["server"], queryFn: () => get<Server>("server"), enabled: gpu.kind !== "cpu" });
-  const facts: Fact[] = [
+  const parent = use_devices((state) => state.gpus?.find(({ uuid }) => uuid === gpu.parent_uuid));
+  const all: Fact[] = [
     ["Model", gpu.name],
     ["Index", String(gpu.index)],
     ["UUID", gpu.uuid],
     ...(gpu.kind === "cpu" ? [] : gpu_facts(gpu, server.data?.driver?.driver_version)),
   ];
+  // Most of it is known of the whole GPU only, to which there is a link.
+  const facts = gpu.kind === "mig" ? all.filter(([, value]) => value !== ABSENT) : all;
   return (
     <dl className="device-facts">
       {facts.map(([name, value]) => (
@@ -61,10 +65,10 @@ export function DeviceFacts({ gpu }: { gpu: Device }) {
         </div>
       ))}
       {gpu.parent_uuid && (
-        <div className="long">
+        <div>
           <dt>Part of</dt>
           <dd>
-            <a href={device_link(gpu.parent_uuid)}>{gpu.parent_uuid}</a>
+            <a href={device_link(gpu.parent_uuid)}>{parent ? device_name(parent) : uuid_tail(gpu.parent_uuid)}</a>
           </dd>
         </div>
       )}

@@ -1,6 +1,7 @@
 // What one device measured: buckets as the history answered them, then the live readings.
 import type { Device, History, HistoryColumns, MachineEvent } from "../api/schema";
 import type { PlotMarker } from "../charts/markers";
+import { said } from "../said";
 
 export const FIELDS = [
   "utilization", "memory_utilization", "memory_used", "temperature", "power_draw",
@@ -55,10 +56,15 @@ function no_series(bucket_s: number): DeviceSeries {
 
 type Row = (field: Field) => readonly [min: number | null, mean: number | null, max: number | null];
 
+function ends_empty({ fields }: DeviceSeries): boolean {
+  return FIELDS.every((field) => fields[field].mean.at(-1) === null);
+}
+
 function add_row(series: DeviceSeries, time: number, job: string | null, row: Row): void {
   const before = series.time.at(-1);
   // Buckets in which nothing was measured are left out: a line must not run over them.
-  if (before !== undefined && time - before > 1.5 * series.bucket_s) add_row(series, before + series.bucket_s, null, () => [null, null, null]);
+  if (before !== undefined && time - before > 1.5 * series.bucket_s && !ends_empty(series))
+    add_row(series, before + series.bucket_s, null, () => [null, null, null]);
   series.time.push(time);
   series.job.push(job);
   for (const field of FIELDS) {
@@ -120,6 +126,26 @@ export function device_series(history: History, readings: readonly Device[], fro
   return series;
 }
 
+// Finer buckets in the place of those that they are part of.
+export function spliced(coarse: DeviceSeries, fine: DeviceSeries): DeviceSeries {
+  const first = fine.time[0];
+  const last = fine.time.at(-1);
+  if (first === undefined || last === undefined) return coarse;
+  const series = no_series(coarse.bucket_s);
+  const add = (part: DeviceSeries, wanted: (time: number) => boolean) =>
+    part.time.forEach((time, i) => {
+      if (!wanted(time)) return;
+      add_row(series, time, part.job[i] ?? null, (field) => {
+        const { min, mean, max } = part.fields[field];
+        return [min[i] ?? null, mean[i] ?? null, max[i] ?? null];
+      });
+    });
+  add(coarse, (time) => time < first);
+  add(fine, () => true);
+  add(coarse, (time) => time > last);
+  return series;
+}
+
 export function is_measured(series: DeviceSeries, field: Field): boolean {
   return series.fields[field].mean.some((value) => value !== null);
 }
@@ -154,11 +180,34 @@ export function job_spans({ time, job, bucket_s }: DeviceSeries): JobSpan[] {
   return spans;
 }
 
+const TINTS = 4;
+
+// A job has one, wherever it is; a new one differs from its neighbour.
+export function job_tints(spans: readonly JobSpan[]): Map<string, number> {
+  const tints = new Map<string, number>();
+  let before = -1;
+  let next = 0;
+  for (const { job } of spans) {
+    let tint = tints.get(job);
+    if (tint === undefined) {
+      if (next === before) next = (next + 1) % TINTS;
+      tint = next;
+      next = (next + 1) % TINTS;
+      tints.set(job, tint);
+    }
+    before = tint;
+  }
+  return tints;
+}
+
 const TONES = { info: "quiet", warning: "wait", error: "bad" } as const;
 
 export function event_markers(events: readonly MachineEvent[], from: number, to: number): PlotMarker[] {
   return events
-    .map((event): PlotMarker => ({ x: Date.parse(event.time) / 1000, label: event.message, tone: event.over ? "good" : TONES[event.severity] }))
+    .map(({ time, message, over, severity }): PlotMarker => {
+      const at = Date.parse(time);
+      return { x: at / 1000, label: said(message, at), tone: over ? "good" : TONES[severity] };
+    })
     .filter(({ x }) => x >= from && x <= to)
     .sort((a, b) => a.x - b.x);
 }

@@ -1,9 +1,11 @@
-import { useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useState } from "react";
 import type { Device } from "../api/schema";
+import type { ChartGroup } from "../charts/group";
+import { use_settled } from "../charts/settled";
 import { has_measured } from "../live/devices_state";
 import { use_devices } from "../live/store";
-import { BUCKETS, device_series, type DeviceSeries, FIELDS, type Range } from "./device_series";
+import { BUCKETS, device_series, type DeviceSeries, FIELDS, type Range, spliced } from "./device_series";
 import { get_history, server_time, use_is_live } from "./history";
 
 const JOINED_S = 300; // then the live readings are in the history, and are read again from there
@@ -50,4 +52,22 @@ export function use_series(uuid: string, range: Range): Measured {
   const history = asked.data?.history;
   const series = useMemo(() => (history ? device_series(history, readings, from) : null), [history, readings, from]);
   return { series, problem: asked.error?.message, from, to };
+}
+
+// With finer buckets where the reader looks closer, as far as the server has them.
+export function use_zoomed_series(uuid: string, coarse: DeviceSeries | null, group: ChartGroup): DeviceSeries | null {
+  const settled = use_settled(group);
+  const [from, to] = settled === null ? [0, 0] : [Math.floor(settled[0]), Math.ceil(settled[1])];
+  const wanted = settled !== null && coarse !== null && to - from < BUCKETS * coarse.bucket_s;
+  const fine = useQuery({
+    queryKey: ["devices", uuid, "history", "zoomed", from, to],
+    queryFn: () => get_history(uuid, { from, to, buckets: BUCKETS, fields: FIELDS }),
+    enabled: wanted && coarse.bucket_s > 1,
+    placeholderData: keepPreviousData,
+    gcTime: 60_000,
+  });
+  return useMemo(
+    () => (wanted && fine.data !== undefined && fine.data.bucket_s < coarse.bucket_s ? spliced(coarse, device_series(fine.data, [], 0)) : coarse),
+    [coarse, wanted, fine.data],
+  );
 }

@@ -1,5 +1,6 @@
 // Which trainings have ended between two states of the store, and what is said about it.
 import type { Training } from "../api/schema";
+import { said } from "../said";
 import { has_ended, reason_words } from "../training_words";
 
 type ById = Readonly<Record<string, Training>>;
@@ -15,5 +16,6 @@ export function endings(before: ById, after: ById): Training[] {
 
 export function ending_words(training: Training): { title: string; body: string } {
   const reason = training.status === "failed" ? reason_words(training) : null;
-  return { title: `${training.name} ${training.status === "cancelled" ? "was cancelled" : training.status}`, body: reason ?? "" };
+  const title = `${training.name} ${training.status === "cancelled" ? "was cancelled" : training.status}`;
+  return { title, body: reason === null ? "" : said(reason, Date.now()) };
 }

@@ -6,6 +6,7 @@ import { moment } from "../format";
 import { ends_of, key_of } from "../live/events_state";
 import { use_devices } from "../live/store";
 import { Chip } from "../parts/chip";
+import { Said } from "../parts/said";
 import { TrainingName } from "../parts/training_name";
 import { device_link } from "../router";
 
@@ -34,7 +35,7 @@ const Row = memo(function Row({ event, is_new, ended, here }: RowProps) {
         </time>
         {is_new && <b className="small">new</b>}
       </div>
-      <p>{event.message}</p>
+      <p><Said words={event.message} /></p>
       <p className="small event-about">
         {event.device_uuid && event.device_uuid !== here && <DeviceLink uuid={event.device_uuid} />}
         {event.training_id && <TrainingName id={event.training_id} unknown="its training" />}

@@ -4,8 +4,9 @@ import { device_name } from "../devices/device_words";
 import { bytes, gib } from "../format";
 import { use_devices } from "../live/store";
 import { Chip } from "../parts/chip";
+import { Said } from "../parts/said";
 import { Segments } from "../parts/segments";
-import { by_index, can_toggle, common_model, is_held, missing_memory } from "./devices";
+import { alone_words, by_index, can_toggle, common_model, is_held, missing_memory } from "./devices";
 import { device_place, type Errors, type Issue } from "./errors";
 import { Messages } from "./field";
 import { Holder } from "./holder";
@@ -26,7 +27,7 @@ function toggle(uuid: string, on: boolean): void {
 const Issues = ({ issues }: { issues: readonly Issue[] }) =>
   issues.map(({ message, fix, tone }) => (
     <p key={message} className={tone === "error" ? "error" : "warning"}>
-      {message}. <span className="small">What helps: {fix}.</span>
+      <Said words={message} />. <span className="small">What helps: {fix}.</span>
     </p>
   ));
 
@@ -35,18 +36,19 @@ interface RowProps {
   model: boolean; // is told: they are of several
   chosen: boolean;
   enabled: boolean;
+  alone: string | null; // why it cannot join those that are chosen
   missing: number | undefined;
   issues: readonly Issue[];
   errors: readonly string[];
 }
 
-const Row = ({ device, model, chosen, enabled, missing, issues, errors }: RowProps) => {
+const Row = ({ device, model, chosen, enabled, alone, missing, issues, errors }: RowProps) => {
   const notes = `notes-${device.uuid}`;
   const told_memory = issues.some(({ code }) => code === "memory");
   return (
     <li>
       <label>
-        <input type="checkbox" checked={chosen} disabled={!enabled} aria-describedby={notes} aria-invalid={errors.length > 0}
+        <input type="checkbox" checked={chosen} disabled={!enabled || alone !== null} aria-describedby={notes} aria-invalid={errors.length > 0}
           onChange={(event) => toggle(device.uuid, event.target.checked)} />
         <span>{device_name(device)}</span>
       </label>
@@ -55,6 +57,7 @@ const Row = ({ device, model, chosen, enabled, missing, issues, errors }: RowPro
       <div id={notes} className="choice-notes">
         {model && <p className="small">{device.name}</p>}
         {(is_held(device) || issues.length === 0) && <p className="small"><Holder device={device} /></p>}
+        {enabled && alone !== null && <p className="small">{alone}</p>}
         {missing !== undefined && !told_memory && device.availability === "free" && (
           <p className="warning">{bytes(missing)} of memory are missing.</p>
         )}
@@ -80,6 +83,7 @@ function These({ required, issues, errors }: Props) {
   const { gpu_ids, busy_too, start } = use_form();
   const waits = start === "queue" && busy_too;
   const model = common_model(gpus);
+  const taken = gpus.filter(({ uuid }) => gpu_ids.includes(uuid));
   const gone = gpu_ids.filter((uuid) => !gpus.some((one) => one.uuid === uuid));
   return (
     <>
@@ -95,7 +99,8 @@ function These({ required, issues, errors }: Props) {
           const chosen = gpu_ids.includes(device.uuid);
           return (
             <Row key={device.uuid} device={device} model={model === null} chosen={chosen} enabled={can_toggle(device, chosen, waits)}
-              missing={missing_memory(device, required)} issues={issues[device.uuid] ?? []} errors={errors[device_place(device.uuid)] ?? []} />
+              alone={alone_words(device, taken)} missing={missing_memory(device, required)}
+              issues={issues[device.uuid] ?? []} errors={errors[device_place(device.uuid)] ?? []} />
           );
         })}
         {gone.map((uuid) => <Gone key={uuid} uuid={uuid} />)}

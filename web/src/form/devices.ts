@@ -20,6 +20,13 @@ export function can_toggle(device: Device, chosen: boolean, busy_too: boolean): 
   return chosen || device.availability === "free" || (busy_too && is_held(device));
 }
 
+// Why it cannot be chosen beside those that are: a MIG instance reaches no other device. null: it can.
+export function alone_words(device: Device, chosen: readonly Device[]): string | null {
+  if (chosen.length === 0 || chosen.includes(device)) return null;
+  if (device.kind === "mig") return "A MIG instance trains alone: it cannot join what is chosen.";
+  return chosen.some(({ kind }) => kind === "mig") ? "What is chosen is a MIG instance, which trains alone." : null;
+}
+
 export function missing_memory(device: Device, required: number | undefined): number | undefined {
   if (required === undefined || device.memory_free === undefined || device.memory_free >= required) return undefined;
   return required - device.memory_free;

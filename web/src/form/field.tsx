@@ -1,4 +1,5 @@
 // One key: its name, what it is for, and what the server says of its value.
+import { Said } from "../parts/said";
 import { default_words, type Field } from "./fields";
 
 interface Props {
@@ -14,7 +15,7 @@ export const Messages = ({ id, errors }: { id: string; errors: readonly string[]
     <ul id={id} className="field-errors">
       {errors.map((message) => (
         <li key={message} className="error">
-          {message}
+          <Said words={message} />
         </li>
       ))}
     </ul>

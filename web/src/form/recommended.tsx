@@ -3,6 +3,7 @@ import type { Device } from "../api/schema";
 import { device_name } from "../devices/device_words";
 import { use_devices } from "../live/store";
 import { use_recommendation } from "./asking";
+import { Said } from "../parts/said";
 import { is_held, situation } from "./devices";
 import { Messages } from "./field";
 import { Holder } from "./holder";
@@ -56,7 +57,7 @@ export function Recommended({ required, errors }: { required: number | undefined
 // Who holds it is known by name here.
 function Why({ gpus, uuid, message }: { gpus: readonly Device[]; uuid: string; message: string }) {
   const device = gpus.find((one) => one.uuid === uuid);
-  return device && is_held(device) ? <Holder device={device} /> : <>{message}</>;
+  return device && is_held(device) ? <Holder device={device} /> : <Said words={message} />;
 }
 
 function Rejected({ message, rejected, gpus }: { message: string; rejected: readonly { uuid: string; message: string }[]; gpus: readonly Device[] }) {

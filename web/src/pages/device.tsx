@@ -11,7 +11,7 @@ import { DeviceFacts, Processes } from "../devices/device_facts";
 import { event_markers, job_spans, type Range, RANGES } from "../devices/device_series";
 import { device_name } from "../devices/device_words";
 import { JobBand } from "../devices/job_band";
-import { use_series } from "../devices/use_series";
+import { use_series, use_zoomed_series } from "../devices/use_series";
 import { EventRows } from "../events/event_rows";
 import { use_events } from "../events/store";
 import { moment, percent } from "../format";
@@ -20,6 +20,7 @@ import { merged } from "../live/events_state";
 import { use_devices, use_phase } from "../live/store";
 import { Chip } from "../parts/chip";
 import { Meter } from "../parts/meter";
+import { Said } from "../parts/said";
 import { Segments } from "../parts/segments";
 import { device_link, use_place, use_title } from "../router";
 
@@ -39,13 +40,14 @@ function use_device_events(uuid: string): { events: MachineEvent[]; problem: str
 // gpu: as it is; shown: the last that measured anything.
 function State({ gpu, shown }: { gpu: Device | undefined; shown: Device }) {
   const old = gpu === undefined || !has_measured(gpu);
+  const is_told = gpu?.current_job === undefined && gpu?.health.reasons.some(({ message }) => message === gpu.reason.message);
   return (
     <section className="card" aria-label="State">
-      {gpu && <Owner gpu={gpu} />}
+      {gpu && !is_told && <Owner gpu={gpu} />}
       {gpu && gpu.health.reasons.length > 0 && (
         <ul className="error">
           {gpu.health.reasons.map(({ code, message }) => (
-            <li key={code}>{message}</li>
+            <li key={code}><Said words={message} /></li>
           ))}
         </ul>
       )}
@@ -74,6 +76,7 @@ function Measured({ uuid, gpu, events }: { uuid: string; gpu: Device | undefined
   const [range, choose] = use_range();
   const group = use_chart_group("time");
   const { series, problem, from, to } = use_series(uuid, range);
+  const closer = use_zoomed_series(uuid, series, group);
   const markers = useMemo(() => event_markers(events, from, to), [events, from, to]);
   return (
     <section aria-labelledby="measured">
@@ -85,7 +88,7 @@ function Measured({ uuid, gpu, events }: { uuid: string; gpu: Device | undefined
       {problem && <p role="alert" className="error">{problem}</p>}
       {series === null && !problem && <p>Loading …</p>}
       {series?.time.length === 0 && <p>Nothing was measured in this time.</p>}
-      {series && series.time.length > 0 && <DeviceCharts gpu={gpu} group={group} series={series} markers={markers} from={from} to={to} />}
+      {closer && closer.time.length > 0 && <DeviceCharts gpu={gpu} group={group} series={closer} markers={markers} from={from} to={to} />}
       {series && <p className="small">{CHART_HELP}</p>}
       {series && <JobBand spans={job_spans(series)} from={from} to={to} />}
     </section>

@@ -15,7 +15,7 @@ export function Progress({ training }: { training: Training }) {
       </div>
       <span className="small number">
         {progress_words(training)}
-        {left && <> <span className="nowrap">· {left}</span></>}
+        {left && <> · <span className="nowrap">{left}</span></>}
       </span>
     </div>
   );

@@ -1,4 +1,6 @@
 // From times to steps, by what the metrics say of when each step was.
+import type { PlotAxis } from "../charts/group";
+import type { Range } from "../charts/range";
 import type { Curves } from "../live/series";
 
 export interface Clock {
@@ -27,11 +29,18 @@ export function step_at({ step: y, time: x }: Clock, at: number): number | null 
   return x1 === x0 ? y1 : y0 + ((at - x0) / (x1 - x0)) * (y1 - y0);
 }
 
-
 // The steps of a range of times; what lies beyond the ends ends there.
-export function steps_of(clock: Clock, [from, to]: readonly [number, number]): [number, number] {
+export function steps_of(clock: Clock, [from, to]: Range): Range {
   const first = clock.step[0] ?? 0;
   const last = clock.step.at(-1) ?? 0;
   const step = (time: number) => step_at(clock, time) ?? (time < (clock.time[0] ?? 0) ? first : last);
   return [step(from), step(to)];
+}
+
+// The steps that a range of an axis shows of a run; null: it has no place there. batch: activations of one step.
+export function steps_shown(axis: PlotAxis, [from, to]: Range, curves: Curves, batch: number | null): Range | null {
+  if (axis === "step") return [from, to];
+  if (axis === "activations") return batch === null ? null : [from / batch, to / batch];
+  const start = axis === "elapsed" ? (curves.time[0] ?? 0) : 0;
+  return steps_of(clock_of(curves, null), [start + from, start + to]);
 }

@@ -5,14 +5,14 @@ import { useEffect, useMemo, useState } from "react";
 import { get, path_of } from "../api/client";
 import type { RunEvent, TrainingSeries } from "../api/schema";
 import type { ChartGroup } from "../charts/group";
+import { use_settled } from "../charts/settled";
 import { read_again } from "../live/read_again";
 import { type Curves, curves_of, NO_CURVES, not_in, spliced, with_lines } from "../live/series";
-import { clock_of, steps_of } from "./times";
+import { steps_shown } from "./times";
 import { use_lines } from "./use_lines";
 
 const BUCKETS = 600;
 const MOST_LINES = 2000; // live; then the server makes buckets of them
-const SETTLED_MS = 300; // a range that is still being moved is not asked for
 const MOST_RANKS = 32;
 
 // Columns that are one array stay one array, by which single steps are told from buckets: nothing is merged into the
@@ -55,32 +55,15 @@ export function use_curves(id: string): Found {
   return { curves, lines, problem: series.error?.message ?? null };
 }
 
-// What the reader looks at, once it stands still.
-function use_settled(group: ChartGroup): readonly [number, number] | null {
-  const [settled, set_settled] = useState(group.view.getState().range);
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    set_settled(group.view.getState().range);
-    const end = group.view.subscribe(({ range }) => {
-      clearTimeout(timer);
-      timer = setTimeout(() => set_settled(range), range === null ? 0 : SETTLED_MS);
-    });
-    return () => {
-      clearTimeout(timer);
-      end();
-    };
-  }, [group]);
-  return settled;
-}
-
-export function use_zoomed(id: string, coarse: Curves | null, group: ChartGroup): Curves | null {
+// batch: activations of one step, where that is the axis.
+export function use_zoomed(id: string, coarse: Curves | null, group: ChartGroup, batch: number | null = null): Curves | null {
   const settled = use_settled(group);
   const range = useMemo(() => {
     if (settled === null || coarse === null || coarse.exact || coarse.step.length === 0) return null;
-    const [from, to] = group.axis === "step" ? settled : steps_of(clock_of(coarse, null), settled);
-    return [Math.max(0, Math.floor(from)), Math.max(1, Math.ceil(to))] as const;
+    const steps = steps_shown(group.axis, settled, coarse, batch);
+    return steps && ([Math.max(0, Math.floor(steps[0])), Math.max(1, Math.ceil(steps[1]))] as const);
     // Where the range stands still, new steps change nothing in it.
-  }, [settled, group, coarse === null || coarse.exact]);
+  }, [settled, group, batch, coarse === null || coarse.exact]);
   const fine = useQuery({
     queryKey: ["trainings", id, "metrics", "zoomed", ...(range ?? [])],
     ...curves_query(id, `&from_step=${range?.[0]}&to_step=${range?.[1]}`),

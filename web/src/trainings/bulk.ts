@@ -44,8 +44,10 @@ export async function act_on_all(trainings: Training[], action: BulkAction): Pro
   return outcomes;
 }
 
-export function outcome_words(action: BulkAction, outcomes: Outcome[]): string {
+// `others`: how many more were chosen, which do not take it.
+export function outcome_words(action: BulkAction, outcomes: Outcome[], others = 0): string {
   const done = outcomes.filter(({ refused }) => refused === null).length;
   const asked = action === "delete" ? "Deleted" : `The server accepted ${action} for`;
-  return done === outcomes.length ? `${asked} ${how_many(done)}.` : `${asked} ${done} of ${how_many(outcomes.length)}.`;
+  const told = done === outcomes.length ? `${asked} ${how_many(done)}` : `${asked} ${done} of ${how_many(outcomes.length)}`;
+  return others === 0 ? `${told}.` : `${told}; for the other ${others === 1 ? "one" : others} it is not possible now.`;
 }

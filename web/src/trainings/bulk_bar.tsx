@@ -6,11 +6,17 @@ import { ActionQuestion, is_asked_first } from "../parts/action_question";
 import { compare_link, training_link } from "../router";
 import { act_on_all, BULK, type BulkAction, how_many, type Outcome, outcome_words, takers } from "./bulk";
 
-function Told({ action, outcomes }: { action: BulkAction; outcomes: Outcome[] }) {
+interface ToldProps {
+  action: BulkAction;
+  outcomes: Outcome[];
+  others: number; // chosen, but not asked
+}
+
+function Told({ action, outcomes, others }: ToldProps) {
   const refused = outcomes.filter((one) => one.refused !== null);
   return (
     <>
-      <p>{outcome_words(action, outcomes)}</p>
+      <p>{outcome_words(action, outcomes, others)}</p>
       {refused.length > 0 && (
         <ul className="error">
           {refused.map(({ id, name, refused: why }) => (
@@ -33,10 +39,11 @@ interface Props {
 export function BulkBar({ shown, checked, check_all }: Props) {
   const [asking, set_asking] = useState<BulkAction | null>(null);
   const [busy, set_busy] = useState(false);
-  const [told, set_told] = useState<{ action: BulkAction; outcomes: Outcome[] } | null>(null);
+  const [told, set_told] = useState<ToldProps | null>(null);
   const act = async (action: BulkAction) => {
     set_busy(true);
-    set_told({ action, outcomes: await act_on_all(takers(checked, action), action) });
+    const asked = takers(checked, action);
+    set_told({ action, outcomes: await act_on_all(asked, action), others: checked.length - asked.length });
     set_busy(false);
   };
   const all = checked.length === shown.length;
