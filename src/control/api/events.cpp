@@ -22,6 +22,8 @@ HttpResponse list_events(Services& services, const Request& request) {
   EventQuery query;
   query.since = request.integer("since", 0, 0, INT64_MAX);
   query.at_least = severity_of(request.one_of("severity", "info", {"info", "warning", "error"}));
+  query.device_uuid = request.text("device").value_or("");
+  query.training_id = request.text("training").value_or("");
   query.page = request.integer("page", 1, 1, 1'000'000);
   query.limit = request.integer("limit", 50, 1, 500);
   const EventPage found = services.events->query(query);

@@ -331,7 +331,7 @@ void OpenapiAnswers::ask_trainings() {
 
 void OpenapiAnswers::ask_others() {
   const std::string api = "/api/v1/";
-  for (const char* query : {"", "?since=1", "?severity=error&page=2&limit=1"})
+  for (const char* query : {"", "?since=1", "?severity=error&page=2&limit=1", "?device=GPU-0", "?training=1"})
     expect(200, "GET", api + "events" + query);
   for (const char* name : {"config-schema", "metric-catalog", "openapi.json", "server"})
     expect(200, "GET", api + name);

@@ -24,18 +24,33 @@ void forget_old(soci::session& session, double newest) {
       soci::use(most);
 }
 
+// Binds :since, :severity, :device, :device_, :training, :training_.
+constexpr const char* kMatching =
+    " FROM system_events WHERE id > :since AND severity >= :severity"
+    " AND (:device = '' OR device_uuid = :device_) AND (:training = '' OR training_id = :training_)";
+
+int64_t count(soci::session& session, const EventQuery& query, int64_t at_least) {
+  int64_t total = 0;
+  session << std::string("SELECT COUNT(*)") + kMatching, soci::into(total), soci::use(query.since),
+      soci::use(at_least), soci::use(query.device_uuid), soci::use(query.device_uuid),
+      soci::use(query.training_id), soci::use(query.training_id);
+  return total;
+}
+
 std::vector<MachineEvent> select(soci::session& session, const EventQuery& query, int64_t at_least) {
   MachineEvent row;
   int64_t severity = 0, over = 0;
   const int64_t offset = (query.page - 1) * query.limit;
   soci::statement statement =
-      (session.prepare << "SELECT id, time, severity, code, is_over, host, device_uuid, training_id, message"
-                          " FROM system_events WHERE id > :since AND severity >= :severity"
-                          " ORDER BY id DESC LIMIT :limit OFFSET :offset",
+      (session.prepare
+           << std::string(
+                  "SELECT id, time, severity, code, is_over, host, device_uuid, training_id, message") +
+                  kMatching + " ORDER BY id DESC LIMIT :limit OFFSET :offset",
        soci::into(row.id), soci::into(row.time), soci::into(severity), soci::into(row.code), soci::into(over),
        soci::into(row.host), soci::into(row.device_uuid), soci::into(row.training_id),
-       soci::into(row.message), soci::use(query.since), soci::use(at_least), soci::use(query.limit),
-       soci::use(offset));
+       soci::into(row.message), soci::use(query.since), soci::use(at_least), soci::use(query.device_uuid),
+       soci::use(query.device_uuid), soci::use(query.training_id), soci::use(query.training_id),
+       soci::use(query.limit), soci::use(offset));
   std::vector<MachineEvent> found;
   for (bool more = statement.execute(true); more; more = statement.fetch()) {
     row.severity = static_cast<Severity>(severity);
@@ -101,8 +116,7 @@ EventPage MachineEvents::query(const EventQuery& query) const {
   EventPage page;
   database_.read([&](soci::session& session) {
     page = {};
-    session << "SELECT COUNT(*) FROM system_events WHERE id > :since AND severity >= :severity",
-        soci::into(page.total), soci::use(query.since), soci::use(at_least);
+    page.total = count(session, query, at_least);
     // Also keeps the offset from overflowing.
     if (query.page - 1 <= page.total / query.limit) page.events = select(session, query, at_least);
   });

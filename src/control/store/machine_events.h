@@ -29,8 +29,9 @@ struct MachineEvent {
 
 struct EventQuery {
   int64_t since = 0;  // ids greater than this
-  std::optional<Severity> at_least;
-  int64_t page = 1, limit = 50;  // newest first
+  std::optional<Severity> at_least = {};
+  std::string device_uuid = {}, training_id = {};  // only those about it; empty: all
+  int64_t page = 1, limit = 50;                    // newest first
 };
 
 struct EventPage {

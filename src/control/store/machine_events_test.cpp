@@ -112,6 +112,31 @@ TEST_P(MachineEventsTest, PagesNewestFirst) {
   EXPECT_EQ(events_->query({.since = ids[7], .at_least = {}, .page = 9}).total, 2);
 }
 
+TEST_P(MachineEventsTest, OfADeviceOrATraining) {
+  const auto about = [](const char* device, const char* training) {
+    MachineEvent event = event_at(kNow);
+    event.device_uuid = device, event.training_id = training;
+    return event;
+  };
+  std::vector<MachineEvent> events{about("GPU-1", ""), about("GPU-2", "7"), about("", "7"),
+                                   about("GPU-1", "8"), about("", "")};
+  events_->add(events);
+  const auto found = [&](const EventQuery& query) {
+    const EventPage page = events_->query(query);
+    EXPECT_EQ(page.total, static_cast<int64_t>(page.events.size()));
+    std::string all;
+    for (const MachineEvent& event : page.events) all += std::to_string(event.id - events[0].id);
+    return all;
+  };
+  EXPECT_EQ(found({.device_uuid = "GPU-1"}), "30");
+  EXPECT_EQ(found({.training_id = "7"}), "21");
+  EXPECT_EQ(found({.device_uuid = "GPU-2", .training_id = "7"}), "1");
+  EXPECT_EQ(found({.since = events[0].id, .device_uuid = "GPU-1"}), "3");
+  EXPECT_EQ(found({.device_uuid = "GPU-"}), "");
+  EXPECT_EQ(found({.device_uuid = "' OR ''='"}), "");
+  EXPECT_EQ(found({}), "43210");
+}
+
 TEST_P(MachineEventsTest, RefusesImpossiblePages) {
   const auto code_of = [&](const EventQuery& query) {
     try {

@@ -24,11 +24,14 @@ import { Said } from "../parts/said";
 import { Segments } from "../parts/segments";
 import { device_link, use_place, use_title } from "../router";
 
-const NEWEST_EVENTS = 500; // of the machine, of which those of the device are shown
+const NEWEST_EVENTS = 500; // of the device
 const WORDS = RANGES.map(({ words }) => words);
 
 function use_device_events(uuid: string): { events: MachineEvent[]; problem: string | undefined } {
-  const asked = useQuery({ queryKey: ["events", "all"], queryFn: () => get<EventList>(`events?limit=${NEWEST_EVENTS}`) });
+  const asked = useQuery({
+    queryKey: ["events", "device", uuid],
+    queryFn: () => get<EventList>(`events?device=${encodeURIComponent(uuid)}&limit=${NEWEST_EVENTS}`),
+  });
   const newest = use_events((state) => state.events);
   const events = useMemo(
     () => merged<MachineEvent>(newest, asked.data?.data ?? []).filter(({ device_uuid }) => device_uuid === uuid),
