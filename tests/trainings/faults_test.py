@@ -2,12 +2,15 @@
 
 SAEMILL_KILLS says how often in each scenario (scripts/soak: 20); SAEMILL_SEED repeats a series of random moments.
 """
+import json
 import os
 import random
 import signal
+import subprocess
 import time
 
-from trainings import ENDED, PATIENCE, TrainingsTest, config, eventually, kill, launchers_of, ranks_of, serving
+from trainings import (ENDED, PATIENCE, PROGRAM, TrainingsTest, bound_to_us, by_hand, config, eventually, kill, launchers_of, ranks_of,
+                       serving)
 # Of tests/serve, whose path trainings has added.
 from postgres import Postgres
 from small_disk import SmallDisk
@@ -227,6 +230,31 @@ class FullDisk(FaultsTest):
         self.assertEqual(waits["status"], "queued")
         self.disk.empty()
         self.complete(held, config(100))
+
+    def test_without_a_server(self):
+        """`saemill train` ends with 75 and names the disk; what it had saved stays, and it goes on from there."""
+        run, shape = self.disk.folder / "run", config(2000)
+        path = self.disk.folder / "config.json"
+        path.write_text(json.dumps(shape))
+
+        def train(*more):
+            return subprocess.Popen(bound_to_us([PROGRAM, "train", path, "--out", run, "--devices", "cpu:9", "--progress", "none", *more]),
+                                    stderr=subprocess.PIPE, text=True)
+
+        def saved():
+            return sorted(one.name for one in (run / "checkpoints").glob("step-*") if not one.name.endswith(".tmp"))
+
+        started = train()
+        self.assertTrue(eventually(saved, PATIENCE))
+        self.disk.fill()
+        self.assertRegex(started.communicate(timeout=PATIENCE)[1], rf"{run}/.*(No space left on device|the disk is full)")
+        self.assertEqual(started.returncode, 75)
+        self.assertTrue(saved())
+        self.disk.empty()
+        again = train("--resume")
+        said = again.communicate(timeout=PATIENCE)[1]
+        self.assertEqual(again.returncode, 0, said)
+        self.assertEqual({one.name: one.read_bytes() for one in (run / "sae").iterdir()}, by_hand(shape).sae)
 
 
 if __name__ == "__main__":
