@@ -1,5 +1,6 @@
 // `saemill train --devices gpu:...` from the command line to the exported SAE, with a fake driver and a
 // worker whose GPU is emulated.
+#include "common/base/proc.h"
 #include "tests/fake_nvml/machine.h"
 #include "tests/launch_fixture.h"
 #include "tests/sparse_activations.h"
@@ -123,9 +124,53 @@ TEST_F(GpuLaunch, CalibrationMeasuresWhatAProcessHoldsBesides) {
 }
 
 // The driver's order may differ from CUDA's: the rank sees one device, and it must be the one that was meant.
+// Another start would be shown the same.
 TEST_F(GpuLaunch, AnotherGpuThanCudaShowsIsRefused) {
-  EXPECT_EQ(run("gpu:1"), 75) << said_;
+  EXPECT_EQ(run("gpu:1", "saemill-worker-emulated", {"--max-restarts", "2"}), 78) << said_;
   EXPECT_NE(said_.find(emulated_uuid(1)), std::string::npos) << said_;
+  ASSERT_EQ(events("failed").size(), 1U);
+  EXPECT_EQ(events("failed")[0]["attempt"], 1);
+}
+
+// CUDA may show an instance by the uuid of its GPU, as the emulation does here.
+TEST_F(GpuLaunch, AMigInstanceIsTheOneDeviceThatCudaShows) {
+  const std::string uuid = "MIG-11111111-2222-3333-4444-555555555555";
+  machine_["gpus"][0]["mig"] = {{{"uuid", uuid}, {"memory_total", 80'000'000'000}}};
+  write_machine();
+  EXPECT_EQ(run(uuid), 0) << said_;
+  ASSERT_EQ(events("started").size(), 1U);
+  EXPECT_EQ(events("started")[0]["device_uuids"], Json({uuid}));
+  EXPECT_TRUE(fs::exists(run_ / "sae/sae_weights.safetensors"));
+  fs::remove_all(run_);
+  ::setenv("SAEMILL_EMULATION_DEVICES", "2", 1);  // then none of them is known to be it
+  EXPECT_EQ(run(uuid), 78);
+  ::unsetenv("SAEMILL_EMULATION_DEVICES");
+  EXPECT_NE(said_.find(uuid), std::string::npos) << said_;
+}
+
+// Two GPUs in the place of a device that this machine has, then in one that it has not.
+TEST_F(GpuLaunch, RanksArePinnedNearTheirGpus) {
+  const auto all = static_cast<int>(allowed_cores().size());
+  std::string place;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator("/sys/bus/pci/devices", none))
+    if (text_of(entry.path() / "local_cpulist").size() > 1) place = entry.path().filename().string();
+  if (place.empty() || all < 2) GTEST_SKIP() << "sysfs says nothing, or there is one core";
+  const auto cores_of_rank_0 = [&](const std::string& pci) {
+    for (int gpu = 0; gpu < 2; ++gpu) machine_["gpus"][gpu]["pci_bus_id"] = pci;
+    write_machine();
+    Json leader = good_leader(), plan = script({{{"0", leader}, {"1", good_peer()}}});
+    leader.insert(leader.begin(), Json{{"print_facts", 1}});
+    plan["attempts"][0]["0"] = leader;
+    plan["devices"] = {{"devices", Json::array()}};
+    Launched job(words("gpu:0,gpu:1"), plan, folder_, "pinned");
+    EXPECT_EQ(job.wait(), 0) << job.err();
+    const std::string text = text_of(run_ / "logs/rank-0.log"), word = "cores ";
+    fs::remove_all(run_);
+    return text.find(word) == std::string::npos ? 0 : std::stoi(text.substr(text.find(word) + word.size()));
+  };
+  EXPECT_LT(cores_of_rank_0("0000" + place), all);
+  EXPECT_EQ(cores_of_rank_0("0000ffff:ee:1f.7"), all);
 }
 
 TEST_F(GpuLaunch, WhatCannotBeUsedIsRefused) {

@@ -100,6 +100,23 @@ TEST_F(LaunchTest, AKilledRankEndsTheJobWithinSeconds) {
   EXPECT_TRUE(processes_of_run().empty());
 }
 
+// Rank 0 exports and evaluates after the others have ended: here for longer than the launcher bears silence.
+TEST_F(LaunchTest, RanksThatEndWithZeroAreNotMissed) {
+  Json leader = good_leader();
+  leader.insert(leader.begin() + 1, Json{{"beat", 12}});
+  const Json peer = {{{"exit", 0}}};
+  Launched job(words("cpu:0,cpu:1,cpu:2", {"--deadline", "1"}), script({{{"0", leader}, {"*", peer}}}),
+               folder_, "a");
+  ASSERT_TRUE(eventually([&] {
+    const Json status = json_of("status.json");
+    return status.is_object() && status["ranks"].size() == 3 && status["ranks"][1]["running"] == false &&
+           status["ranks"][2]["running"] == false;
+  }));
+  EXPECT_EQ(job.wait(), 0) << job.err();
+  EXPECT_EQ(json_of("status.json")["state"], "completed");
+  EXPECT_TRUE(events("warning").empty());
+}
+
 TEST_F(LaunchTest, WhatRanksLeaveBehindIsEnded) {
   const Json leaves_one = {{{"escaped_grandchild", 1}}, {{"beat", 0.3}}, {{"exit", 65}}};
   Launched job(words(kTwo), script({{{"0", leaves_one}, {"1", forever()}}}), folder_, "a");

@@ -67,7 +67,12 @@ double gather_on_host(const Gather& gather, const Gathered& what, int64_t rounds
   });
 }
 
-double gather_on_device(const Gather& gather, const Gathered& what, int64_t rounds) {
+struct DeviceCost {
+  double latency_us = 0;
+  double host_us = 0;  // in which the host enqueues: a step of more operations than fit into it is the host's
+};
+
+DeviceCost gather_on_device(const Gather& gather, const Gathered& what, int64_t rounds) {
   Exchange& exchange = *gather.device.exchange;
   std::array<std::byte, 8> word{};
   const auto wait = [&] {
@@ -76,26 +81,45 @@ double gather_on_device(const Gather& gather, const Gathered& what, int64_t roun
   };
   exchange.gather({what});
   wait();
+  std::array<double, 1> host{};
   const double all = microseconds(gather.rank.comm, 1, [&] {
-    for (int64_t i = 0; i < rounds; ++i) exchange.gather({what}), exchange.fence();
+    host[0] = 0;
+    for (int64_t i = 0; i < rounds; ++i) {
+      const double start = monotonic_seconds();
+      exchange.gather({what});
+      host[0] += 1e6 * (monotonic_seconds() - start);
+      exchange.fence();
+    }
     wait();
   });
-  return all / static_cast<double>(rounds);
+  gather.rank.comm.all_reduce(std::span<double>(host), Reduce::max);
+  return {all / static_cast<double>(rounds), host[0] / static_cast<double>(rounds)};
+}
+
+// One line of the result. On CPUs the host is what moves the bytes.
+Json measure_gather(const Gather& gather, const Gathered& what) {
+  const int ranks = gather.rank.comm.size();
+  const auto bytes = static_cast<int64_t>(what.view.bytes());
+  const int64_t rounds = rounds_of(bytes);
+  Json line{{"bytes", bytes}};
+  if (gather.device.memory == DeviceMemory::gpu) {
+    const DeviceCost cost = gather_on_device(gather, what, rounds);
+    line["latency_us"] = cost.latency_us;
+    line["host_us"] = cost.host_us;
+  } else {
+    line["latency_us"] = gather_on_host(gather, what, rounds);
+  }
+  // What every rank receives, as NCCL's tests count it.
+  const double received = static_cast<double>(bytes) * (ranks - 1) / ranks;
+  line["bus_bytes_per_second"] = 1e6 * received / line["latency_us"].get<double>();
+  return line;
 }
 
 Json measure_gathers(const Gather& gather, int64_t most) {
   const int ranks = gather.rank.comm.size();
   Json list = Json::array();
-  for (int64_t bytes = kLeast; bytes <= most; bytes *= 4) {
-    const Gathered what = evenly(gather.memory, bytes, ranks);
-    const double us = gather.device.memory == DeviceMemory::gpu
-                          ? gather_on_device(gather, what, rounds_of(bytes))
-                          : gather_on_host(gather, what, rounds_of(bytes));
-    // What every rank receives, as NCCL's tests count it.
-    const double received = static_cast<double>(what.view.bytes()) * (ranks - 1) / ranks;
-    list.push_back(
-        {{"bytes", what.view.bytes()}, {"latency_us", us}, {"bus_bytes_per_second", 1e6 * received / us}});
-  }
+  for (int64_t bytes = kLeast; bytes <= most; bytes *= 4)
+    list.push_back(measure_gather(gather, evenly(gather.memory, bytes, ranks)));
   return list;
 }
 
@@ -131,11 +155,14 @@ Json measure_rank(int64_t most, BenchRank& rank) {
 }
 
 void print(const Json& result) {
-  std::printf("%d ranks, %s\n     bytes  gather us   GB/s (bus)\n", result["ranks"].get<int>(),
-              result["exchange"].get<std::string>().c_str());
-  for (const Json& line : result["gather"])
-    std::printf("%10lld %10.1f %12.3f\n", static_cast<long long>(line["bytes"].get<int64_t>()),
+  std::printf("%d ranks, %s\n     bytes  gather us   GB/s (bus)  of the host us\n",
+              result["ranks"].get<int>(), result["exchange"].get<std::string>().c_str());
+  for (const Json& line : result["gather"]) {
+    std::printf("%10lld %10.1f %12.3f", static_cast<long long>(line["bytes"].get<int64_t>()),
                 line["latency_us"].get<double>(), line["bus_bytes_per_second"].get<double>() / 1e9);
+    if (line.contains("host_us")) std::printf(" %15.1f", line["host_us"].get<double>());
+    std::printf("\n");
+  }
   std::printf("of the hosts: barrier %.1f us\n", result["barrier_us"].get<double>());
   for (const Json& line : result["all_reduce"])
     std::printf("  all_reduce of %lld bytes %.1f us\n", static_cast<long long>(line["bytes"].get<int64_t>()),

@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <cstdio>
-#include <cstdlib>
 #include <thread>
 
 #include "bench_commands.h"
@@ -14,6 +13,7 @@
 #include "engine/train/checkpointer.h"
 #include "engine/train/memory.h"
 #include "rank_device.h"
+#include "temporary_folder.h"
 
 namespace saemill {
 namespace {
@@ -66,20 +66,6 @@ Held high_water(bool gpu, const std::function<void()>& work) {
   now.host = std::max(now.host, most);
   return now;
 }
-
-struct TemporaryFolder {
-  TemporaryFolder() : path(fs::temp_directory_path() / "saemill-bench-XXXXXX") {
-    std::string text = path.string();
-    if (::mkdtemp(text.data()) == nullptr)
-      fail(ErrorCode::retry, "{}: cannot make the folder", path.string());
-    path = text;
-  }
-  ~TemporaryFolder() {
-    std::error_code error;
-    fs::remove_all(path, error);
-  }
-  fs::path path;
-};
 
 // A checkpoint takes the memory of its copy, and that of writing it; its bytes need not reach a disk.
 class NoFile final : public OutputFile {
@@ -157,7 +143,7 @@ Json phase(const char* name, const Held& now, const Held& before) {
 
 Json measure(const BenchSetup& setup, const Options& options, bool gpu, int threads) {
   const auto comm = make_self_communicator();
-  const auto set = random_activations(setup.d_in);
+  const auto set = random_activations(setup.d_in, loader_threads(gpu, cores_allowed()));
   const Held before = held(gpu);
   std::optional<BenchTraining> training;
   Json phases = Json::array();

@@ -136,7 +136,7 @@ int bench_scaling(Options options) {
   if (ranks.threads == 0) ranks.threads = gpu ? 1 : std::max(1, cores_allowed() / std::max(most, 1));
   for (const int count : options.ranks) ranks.ranks = count, check_ranks(ranks);
   if (options.repeats == 0) options.repeats = gpu ? 30 : 5;
-  const auto set = random_activations(setup.d_in);
+  const auto set = random_activations(setup.d_in, loader_threads(gpu, cores_allowed() / std::max(most, 1)));
   Json points = Json::array();
   for (const int count : options.ranks) {
     ranks.ranks = count;

@@ -128,7 +128,7 @@ void print(const Json& result) {
 
 Json measure(const BenchSetup& setup, const Options& options, const BenchDevice& device, int threads) {
   const auto comm = make_self_communicator();
-  const auto set = random_activations(setup.d_in);
+  const auto set = random_activations(setup.d_in, loader_threads(device.gpu, cores_allowed()));
   const int64_t before = resident(device.gpu);
   Series series;
   Json result;

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "common/base/random.h"
+#include "engine/data/convert.h"
 #include "engine/gpu/runtime.h"
 #include "rank_device.h"
 
@@ -17,24 +18,27 @@ constexpr int64_t kEndlessSteps = 1'000'000'000;
 
 class RandomActivations final : public ActivationSet {
  public:
-  explicit RandomActivations(int64_t d_in) : d_in_(d_in), values_(static_cast<size_t>(kRows * d_in)) {
+  RandomActivations(int64_t d_in, int readers)
+      : d_in_(d_in), readers_(readers), values_(static_cast<size_t>(kRows * d_in)) {
     for (size_t i = 0; i < values_.size(); ++i) values_[i] = static_cast<float>(random_normal(1, 1, i));
   }
   int64_t rows() const override { return kRows; }
   int64_t d_in() const override { return d_in_; }
+  int readers() const override { return readers_; }
   int64_t files() const override { return 0; }
   int64_t bytes() const override { return static_cast<int64_t>(values_.size() * sizeof(float)); }
   std::string dtype() const override { return "F32"; }
   std::string tensor() const override { return ""; }
   const std::map<std::string, std::string>& metadata() const override { return metadata_; }
   void read(int64_t row, float scale, std::span<float> out) const override {
-    const float* from = values_.data() + row * d_in_;
-    for (size_t i = 0; i < out.size(); ++i) out[i] = scale * from[i];
+    converters_.f32(values_.data() + row * d_in_, d_in_, scale, out.data());
   }
 
  private:
   static constexpr int64_t kRows = 8192;
-  int64_t d_in_;
+  const int64_t d_in_;
+  const int readers_;
+  const Converters& converters_ = best_converters();
   std::vector<float> values_;
   std::map<std::string, std::string> metadata_;
 };
@@ -44,6 +48,7 @@ class Until final : public ActivationSet {
   Until(std::shared_ptr<const ActivationSet> set, int64_t reads) : set_(std::move(set)), left_(reads) {}
   int64_t rows() const override { return set_->rows(); }
   int64_t d_in() const override { return set_->d_in(); }
+  int readers() const override { return set_->readers(); }
   int64_t files() const override { return set_->files(); }
   int64_t bytes() const override { return set_->bytes(); }
   std::string dtype() const override { return set_->dtype(); }
@@ -118,8 +123,8 @@ int cores_allowed() {
   return ::sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
 }
 
-std::shared_ptr<const ActivationSet> random_activations(int64_t d_in) {
-  return std::make_shared<RandomActivations>(d_in);
+std::shared_ptr<const ActivationSet> random_activations(int64_t d_in, int readers) {
+  return std::make_shared<RandomActivations>(d_in, readers);
 }
 
 std::shared_ptr<const ActivationSet> until(std::shared_ptr<const ActivationSet> set, int64_t reads) {
@@ -146,8 +151,9 @@ BenchTraining::BenchTraining(const BenchTrainingOptions& options, const MakeDevi
   std::vector<std::span<float>> slots;
   for (const char* name : {"x.0", "x.1"})
     slots.emplace_back(arena_[name].as<float>(), arena_[name].bytes() / sizeof(float));
-  const int64_t slot_rows = static_cast<int64_t>(slots.size()) * (share_.last_row - share_.first_row);
-  loader_.emplace(options.same_batch ? until(options.set, slot_rows) : options.set,
+  // Twice, since several threads do not read them in order.
+  const int64_t reads = 2 * (arena_["x.0"].rows + arena_["x.1"].rows);
+  loader_.emplace(options.same_batch ? until(options.set, reads) : options.set,
                   BatchLoaderOptions{0, plan_.micro_batch_size, share_.first_row, share_.last_row, 0,
                                      kEndlessSteps, 1.0f},
                   slots);

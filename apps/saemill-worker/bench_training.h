@@ -36,9 +36,9 @@ void use_gpu_number(int index);
 
 int cores_allowed();
 
-// Normal values; a table of rows over and over.
-std::shared_ptr<const ActivationSet> random_activations(int64_t d_in);
-// The same until so many rows are read; later reads leave what is in their place as it is.
+// Normal values; a table of rows over and over. `readers` as an ActivationSet is opened with.
+std::shared_ptr<const ActivationSet> random_activations(int64_t d_in, int readers = 1);
+// The same until about so many rows are read; later reads leave what is in their place as it is.
 std::shared_ptr<const ActivationSet> until(std::shared_ptr<const ActivationSet> set, int64_t reads);
 
 struct BenchTrainingOptions {

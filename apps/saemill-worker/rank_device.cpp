@@ -28,11 +28,17 @@ std::map<std::string, std::string> nccl_variables(const std::string& text) {
 void use_gpu(const std::string& uuid) {
   if (const std::string problem = gpu::unavailable(); !problem.empty())
     fail(ErrorCode::bad_config, "{}", problem);
-  for (const gpu::Device& device : gpu::devices()) {
+  const std::vector<gpu::Device>& shown = gpu::devices();
+  // CUDA tells an instance's own uuid or that of the GPU it is a part of, as the driver likes. The launcher
+  // has put the instance into CUDA_VISIBLE_DEVICES, and CUDA shows a process one instance at most.
+  if (uuid.starts_with("MIG-") && shown.size() == 1) return gpu::use_device(shown[0].index);
+  for (const gpu::Device& device : shown) {
     if (!uuid.empty() && device.uuid != uuid) continue;
     return gpu::use_device(device.index);
   }
-  fail(ErrorCode::retry, "CUDA shows no GPU {}; the first one is {}", uuid, gpu::devices()[0].uuid);
+  // Another start would be shown the same.
+  fail(ErrorCode::bad_config, "CUDA shows no GPU {}; it shows {}, the first one is {}", uuid, shown.size(),
+       shown[0].uuid);
 }
 
 MakeDevice gpu_device(const ParallelConfig& parallel, double deadline) {

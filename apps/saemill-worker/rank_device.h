@@ -8,8 +8,8 @@
 
 namespace saemill {
 
-// Sees to it that this process uses the GPU with that uuid, before CUDA starts. Error{retry} where it is not
-// the one that CUDA shows.
+// This process uses the GPU with that uuid from here on, the first one where it is empty. A MIG instance is
+// taken on trust where CUDA shows one device. Error{bad_config} where CUDA shows no such GPU, or none.
 void use_gpu(const std::string& uuid);
 
 // `deadline`: seconds that an exchange waits for its peers.

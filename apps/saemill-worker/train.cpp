@@ -9,6 +9,7 @@
 
 #include "commands.h"
 #include "common/base/error.h"
+#include "engine/data/batch_loader.h"
 #include "engine/train/trainer.h"
 #include "pipe_reporter.h"
 #include "rank_device.h"
@@ -51,6 +52,12 @@ int cores_allowed() {
   return ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
+std::shared_ptr<const ActivationSet> open_activations(const ActivationsConfig& config, bool gpu,
+                                                      Communicator& comm) {
+  const LongWork reading(comm);  // the head of every shard
+  return ActivationSet::open(config.path, config.tensor, loader_threads(gpu, cores_allowed()));
+}
+
 int run_train(const Options& options) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() == 1) return static_cast<int>(ErrorCode::retry);  // the launcher went before the line above
@@ -66,13 +73,14 @@ int run_train(const Options& options) {
     trainer.run = options.run;
     trainer.config = load_run_config(trainer.run / "config.json", {});
     trainer.threads = options.threads > 0 ? options.threads : cores_allowed();
-    trainer.device = options.device.starts_with("gpu") ? gpu_device(trainer.config.parallel, options.deadline)
-                                                       : cpu_device(trainer.threads);
-    if (options.device.starts_with("gpu")) use_gpu(options.uuid);
+    const bool gpu = options.device.starts_with("gpu");
+    trainer.device =
+        gpu ? gpu_device(trainer.config.parallel, options.deadline) : cpu_device(trainer.threads);
+    if (gpu) use_gpu(options.uuid);
     if (options.resume_step >= 0) trainer.resume_step = options.resume_step;
     trainer.finish = options.finish;
     trainer.request = &request;
-    auto set = ActivationSet::open(trainer.config.activations.path, trainer.config.activations.tensor);
+    const auto set = open_activations(trainer.config.activations, gpu, *comm);
     const Outcome outcome = train(trainer, set, *comm, reporter);
     return outcome == Outcome::paused ? static_cast<int>(ErrorCode::cancelled) : 0;
   } catch (const std::exception& error) {

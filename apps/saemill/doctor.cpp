@@ -1,5 +1,6 @@
 // saemill doctor: what works on this machine, what does not, and why.
 #include <fmt/format.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -119,6 +120,21 @@ Check container_check() {
           container ? "a container that sees the machine's pids" : "not in a container of its own pids", ""};
 }
 
+// Docker gives a container 64 MB unless it is told otherwise.
+Check shared_memory_check() {
+  constexpr double kEnough = 1e9;
+  struct statvfs space {};
+  if (::statvfs("/dev/shm", &space) != 0)
+    return {"shared_memory", "warning", "there is no /dev/shm, which several GPUs need to exchange by",
+            "mount one of 1 GB or more; in Docker: --shm-size=1g"};
+  const double bytes = static_cast<double>(space.f_blocks) * static_cast<double>(space.f_frsize);
+  const std::string size = fmt::format("/dev/shm has {:.0f} MB", bytes / 1e6);
+  if (bytes >= kEnough) return {"shared_memory", "ok", size, ""};
+  return {"shared_memory", "warning",
+          size + ": too little for NCCL, which fails as it starts on several GPUs",
+          "1 GB or more; in Docker: --shm-size=1g or --ipc=host"};
+}
+
 void cpu_checks(const Snapshot& snapshot, std::vector<Check>& checks) {
   std::ifstream file("/proc/cpuinfo");
   std::string flags, found;
@@ -192,6 +208,8 @@ std::vector<Check> examine(const Options& options) {
   gpu_checks(*snapshot, checks);
   checks.push_back(training_check(*snapshot, options.worker));
   checks.push_back(container_check());
+  if (std::count_if(snapshot->devices.begin(), snapshot->devices.end(), counts_as_gpu) > 1)
+    checks.push_back(shared_memory_check());
   cpu_checks(*snapshot, checks);
   const auto data = data_folder(options.machine.data);
   checks.push_back(folder_check("disk.data", data));

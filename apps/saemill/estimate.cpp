@@ -103,6 +103,9 @@ int calibrate(const Options& options) {
   if (gpus.empty())
     fail(ErrorCode::usage, "estimate --calibrate: {} is no GPU of this machine", options.devices);
   Json list = Json::array();
+  for (const Device& gpu : gpus)
+    if (!gpu.left_out.empty())
+      fail(ErrorCode::usage, "estimate --calibrate: {} is not among {}", gpu.uuid, gpu.left_out);
   for (const Device& gpu : gpus) {
     const DeviceConstants found = measure_constants(data_folder(""), gpu, options.worker);
     list.push_back({{"name", gpu.name}, {"uuid", gpu.uuid}, {"context", found.context}});
@@ -123,6 +126,9 @@ int run(const Options& options) {
   const DeviceNames asked = parse_devices(options.devices);
   Machine machine({.data = "", .cpu_slots = slots_of(asked)});
   const auto snapshot = machine.look();
+  if (asked.automatic > 0 && gpus_unknown(snapshot->driver))
+    std::fprintf(stderr, "saemill: for CPU slots, since the NVIDIA driver is %s\n",
+                 words_of(snapshot->driver).c_str());
   const auto names = names_of(asked, *snapshot);
   const EstimateDevices devices = devices_named(*snapshot, names);
   const Estimate found =

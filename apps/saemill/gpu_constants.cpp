@@ -55,7 +55,7 @@ int64_t planned_bytes(int fd) {
 
 // What the driver says the process holds, once it says the same twice.
 int64_t held_by(int64_t pid, const std::string& uuid) {
-  Machine machine({});
+  Machine machine({.every_device = true});
   int64_t before = -1;
   for (const double deadline = monotonic_seconds() + kLook; monotonic_seconds() < deadline;) {
     const auto snapshot = machine.look();
@@ -98,7 +98,7 @@ DeviceConstants measure_constants(const fs::path& data, const Device& gpu, const
     fail(ErrorCode::retry, "the driver says that the process holds {} bytes; it has allocated {}", held,
          planned);
   const DeviceConstants constants{held - planned, gpu_constants().communicator};
-  Machine machine({});
+  Machine machine({.every_device = true});
   const std::string driver = machine.look()->driver.driver_version;
   Json all = Json::array();
   for (const Json& entry : read_all(data))

@@ -47,7 +47,9 @@ std::string text_of(const Snapshot& snapshot, const Options& options) {
 
 int watch_devices(const Options& options) {
   const Interrupt interrupt;  // before the machine starts threads
-  const auto source = device_source(options.machine, options.server);
+  MachineOptions machine = options.machine;
+  machine.patience = 0.5;  // a driver that starts later is shown then, and Ctrl-C does not wait for it
+  const auto source = device_source(machine, options.server);
   source->look(0);  // what is measured over time is there from the second reading on
   if (interrupt.within(options.interval)) return 0;
   return watch(interrupt, options.interval, options.json, [&] { return text_of(*source->look(0), options); });

@@ -10,8 +10,11 @@
 namespace saemill {
 
 struct MachineOptions {
-  std::string data;    // empty: data_folder()
-  int cpu_slots = -1;  // as in MonitorOptions
+  std::string data = "";      // empty: data_folder()
+  int cpu_slots = -1;         // as in MonitorOptions
+  double patience = 60;       // seconds for the driver's first word; it starts for 1 to 3 s a GPU where
+                              // persistence mode is off
+  bool every_device = false;  // whatever CUDA_VISIBLE_DEVICES says
 };
 
 void add_machine_options(CLI::App& command, MachineOptions& options);
@@ -25,15 +28,23 @@ class Machine {
  public:
   explicit Machine(const MachineOptions& options);
 
-  // `settle`: seconds between two readings, so that what is measured over time is there.
+  // `settle`: seconds between two readings, so that what is measured over time is there. The first look says
+  // on stderr that it waits for a driver that starts, and which devices CUDA_VISIBLE_DEVICES leaves.
   std::shared_ptr<const Snapshot> look(double settle = 0);
   Monitor& monitor() { return *monitor_; }
 
  private:
+  std::shared_ptr<const Snapshot> first_look();
+
+  double patience_;
+  bool looked_ = false;
   std::unique_ptr<Database> database_;
   std::unique_ptr<Leases> leases_;
   std::string store_problem_;
   std::unique_ptr<Monitor> monitor_;
 };
+
+// CUDA_VISIBLE_DEVICES; empty: not set, so every device may be used.
+std::string visible_devices_variable();
 
 }  // namespace saemill

@@ -90,6 +90,7 @@ Serving::Serving(const ServeOptions& options, ServerData& data)
                       }),
       monitor_({.period = options.period,
                 .cpu_slots = options.machine.cpu_slots,
+                .visible_devices = visible_devices_variable(),
                 .data = data.folder(),
                 .leases = &leases_,
                 .recorder = &recorder_}),

@@ -115,7 +115,8 @@ FAKE_NCCL_API int ncclGetUniqueId(UniqueId* id) {
 }
 
 FAKE_NCCL_API int ncclCommInitRankConfig(Comm* comm, int size, UniqueId id, int rank, Config* config) {
-  if (config->magic != 0xcafebeef || config->size < sizeof(Config) || config->blocking != 0)
+  if (config->magic != 0xcafebeef || config->size < sizeof(Config) || config->blocking != 0 ||
+      config->traffic_class != INT_MIN)
     return kInvalidArgument;
   int number = 0;
   std::memcpy(&number, id.internal, sizeof number);

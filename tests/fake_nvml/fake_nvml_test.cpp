@@ -285,6 +285,25 @@ TEST_F(FakeNvml, AHangBlocksNoOtherThread) {
   });
 }
 
+TEST_F(FakeNvml, DelaysAreOfEveryCall) {
+  Json json = one_gpu({{"temperature", 50}});
+  json["delays_ms"] = {{"nvmlDeviceGetTemperature", 100}};
+  write(json);
+  in_child([&] {
+    initialize();
+    const auto gpu = device(0);
+    const auto start = Clock::now();
+    unsigned value = 0;
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(call("nvmlDeviceGetTemperature", gpu, 0U, &value), NVML_SUCCESS);
+    EXPECT_GE(seconds_since(start), 0.3);
+    json.erase("delays_ms");
+    write(json);
+    const auto after = Clock::now();
+    EXPECT_EQ(call("nvmlDeviceGetTemperature", gpu, 0U, &value), NVML_SUCCESS);
+    EXPECT_LT(seconds_since(after), 0.1);
+  });
+}
+
 TEST_F(FakeNvml, TheFileIsReadAgainWhenItChanges) {
   write(one_gpu({{"temperature", 50}, {"energy", 1e6}, {"power_draw", 1000}}));
   in_child([&] {

@@ -250,6 +250,7 @@ Scenario parse_scenario(const std::string& text) {
   scenario.process_struct_535 = layout == "535";
   scenario.missing = fields.get<std::set<std::string>>("missing", {});
   scenario.errors = fields.get<std::map<std::string, unsigned>>("errors", {});
+  scenario.delays_ms = fields.get<std::map<std::string, unsigned>>("delays_ms", {});
   if (const Json* gpus = fields.child("gpus"))
     for (const auto& gpu : *gpus) scenario.gpus.push_back(parse_gpu(gpu, scenario.gpus.size(), gpus->size()));
   scenario.events = parse_events(fields.child("events"), scenario.gpus.size());

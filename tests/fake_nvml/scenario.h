@@ -93,6 +93,7 @@ struct Scenario {
   bool process_struct_535 = false;
   std::set<std::string> missing;
   std::map<std::string, unsigned> errors;
+  std::map<std::string, unsigned> delays_ms;
   std::vector<Gpu> gpus;
   std::vector<Event> events;  // by time
 };

@@ -90,16 +90,19 @@ void State::log(const char* symbol, const std::string& detail) const {
   ::close(fd);
 }
 
+// Without the lock, so that calls of other threads go on.
+void State::sleep(Lock& lock, std::chrono::duration<double> duration) {
+  lock.unlock();
+  std::this_thread::sleep_for(duration);
+  lock.lock();
+  refresh();
+}
+
 void State::hang(Lock& lock, const char* symbol, std::optional<std::size_t> gpu) {
   for (const auto& event : scenario_->events) {
     if (event.kind != Event::Kind::hang || event.call != symbol || event.gpu != gpu) continue;
     if (event.at_s > now() || !done_.insert(event.key).second) continue;
-    const std::chrono::duration<double> duration(event.hang_s);
-    lock.unlock();
-    std::this_thread::sleep_for(duration);
-    lock.lock();
-    refresh();
-    return;
+    return sleep(lock, std::chrono::duration<double>(event.hang_s));
   }
 }
 
@@ -108,6 +111,8 @@ nvmlReturn_t State::enter(Lock& lock, const char* symbol, bool needs_init, const
   log(symbol, detail);
   if (!loaded()) return needs_init ? NVML_ERROR_UNINITIALIZED : NVML_ERROR_DRIVER_NOT_LOADED;
   if (scenario_->missing.contains(symbol)) return NVML_ERROR_FUNCTION_NOT_FOUND;
+  if (const auto delay = scenario_->delays_ms.find(symbol); delay != scenario_->delays_ms.end())
+    sleep(lock, std::chrono::milliseconds(delay->second));
   hang(lock, symbol, std::nullopt);
   if (const auto found = scenario_->errors.find(symbol); found != scenario_->errors.end())
     return found->second;

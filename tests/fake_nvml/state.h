@@ -84,6 +84,7 @@ class State {
 
  private:
   State();
+  void sleep(Lock& lock, std::chrono::duration<double> duration);
   void hang(Lock& lock, const char* symbol, std::optional<std::size_t> gpu);
   void log(const char* symbol, const std::string& detail) const;
 

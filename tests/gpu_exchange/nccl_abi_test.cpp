@@ -41,6 +41,23 @@ TEST(NcclAbi, ConfigBeginsLikeTheHeaders) {
   EXPECT_EQ(offsetof(Config, net_name), offsetof(ncclConfig_t, netName));
   EXPECT_EQ(offsetof(Config, split_share), offsetof(ncclConfig_t, splitShare));
 }
+
+// What `config` has from 2.26 on.
+template <typename Theirs>
+void expect_traffic_class(const Theirs& config) {
+  if constexpr (requires { config.trafficClass; }) {
+    EXPECT_EQ(Config().traffic_class, config.trafficClass);
+    EXPECT_EQ(offsetof(Config, traffic_class), offsetof(Theirs, trafficClass));
+    EXPECT_EQ(sizeof(Config::traffic_class), sizeof config.trafficClass);
+  } else {
+    GTEST_SKIP() << "nccl.h of this machine is older";
+  }
+}
+
+TEST(NcclAbi, ConfigEndsWithTheTrafficClass) {
+  const ncclConfig_t theirs = NCCL_CONFIG_INITIALIZER;
+  expect_traffic_class(theirs);
+}
 #endif
 
 TEST(NcclAbi, VersionsReadAsPeopleWriteThem) {

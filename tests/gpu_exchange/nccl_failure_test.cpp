@@ -37,6 +37,12 @@ class NcclFailures : public testing::Test {
     std::ifstream file(path_);
     return {std::istreambuf_iterator<char>(file), {}};
   }
+  size_t count(const std::string& text) const {
+    const std::string all = log();
+    size_t found = 0;
+    for (size_t at = all.find(text); at != std::string::npos; at = all.find(text, at + 1)) ++found;
+    return found;
+  }
   bool logged(const std::string& text) const { return log().find(text) != std::string::npos; }
 
  private:
@@ -65,6 +71,23 @@ void gather_and_check(Rank& rank) {
     if (step < 3) rank.exchange.gather({buffer.gathered()});
     rank.exchange.check();
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
+// A piece costs the host about as much whatever is in it.
+TEST_F(NcclFailures, ThereAreThirtyTwoPiecesAtMost) {
+  for (const auto& [rows, expected] : {std::pair<int64_t, size_t>{20, 20}, {33, 17}, {640, 32}}) {
+    const size_t before = count("rank 1: ncclBroadcast");
+    Setting few = setting({}, 20);
+    few.piece_bytes = 1;
+    expect_no_errors(on_ranks(few, [rows = rows](Rank& rank) {
+      Buffer& buffer = kept_buffer(rank, {rows, 0, 0});  // one broadcast for each piece
+      buffer.write(rank.rank, rank.compute);
+      rank.exchange.gather_in_pieces({buffer.gathered()});
+      rank.exchange.await_all();
+      rank.exchange.finish();
+    }));
+    EXPECT_EQ(count("rank 1: ncclBroadcast") - before, expected) << rows << " rows";
   }
 }
 

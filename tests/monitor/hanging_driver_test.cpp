@@ -83,6 +83,54 @@ TEST(Hang, ASessionStartsOnceTheOneThatHungIsGone) {
   EXPECT_EQ(second.read_now(2).state, State::answering);
 }
 
+// NVML starts for seconds: meanwhile nobody knows whether there are GPUs, so there are no CPU slots for want
+// of them.
+TEST(SlowStart, CpuSlotsWaitForTheDriversFirstWord) {
+  FakeDriver driver;
+  Json scenario = machine_of(2);
+  scenario["events"] = {{{"at_s", 0}, {"hang_s", 3.5}, {"call", "nvmlInitWithFlags"}}};
+  driver.load(scenario);
+  Monitor monitor({.period = 0.25, .data = driver.folder()});
+  auto snapshot = monitor.sample_now(0.2);
+  EXPECT_EQ(snapshot->driver.state, "starting");
+  EXPECT_TRUE(gpus_unknown(snapshot->driver));
+  snapshot = monitor.sample_now(2.3);
+  EXPECT_EQ(snapshot->driver.state, "hanging");
+  EXPECT_TRUE(gpus_unknown(snapshot->driver));
+  EXPECT_TRUE(snapshot->devices.empty());
+  snapshot = monitor.sample_now(10);
+  EXPECT_FALSE(gpus_unknown(snapshot->driver));
+  EXPECT_EQ(snapshot->devices.size(), 2U);
+}
+
+TEST(SlowStart, ADriverThatRefusesIsNoReasonForCpuSlots) {
+  FakeDriver driver;
+  Json scenario = machine_of(1);
+  scenario["errors"] = {{"nvmlInitWithFlags", 18}};
+  driver.load(scenario);
+  Monitor monitor({.data = driver.folder()});
+  auto snapshot = monitor.sample_now();
+  EXPECT_EQ(snapshot->driver.state, "failing");
+  EXPECT_TRUE(gpus_unknown(snapshot->driver));
+  EXPECT_TRUE(snapshot->devices.empty());
+  scenario["errors"] = Json::object();
+  scenario["gpus"] = Json::array();
+  driver.write(scenario);
+  snapshot = monitor.sample_now();
+  EXPECT_FALSE(gpus_unknown(snapshot->driver));
+  EXPECT_GE(snapshot->devices.size(), 1U);  // it is sure that there is no GPU
+}
+
+TEST(SlowStart, CpuSlotsAreThereWhereEveryGpuIsLeftOut) {
+  FakeDriver driver;
+  driver.load(machine_of(2));
+  Monitor none({.visible_devices = "-1", .data = driver.folder()});
+  const auto snapshot = none.sample_now();
+  ASSERT_GE(snapshot->devices.size(), 3U);
+  EXPECT_EQ(snapshot->devices[0].availability, Availability::prohibited);
+  EXPECT_EQ(snapshot->devices[2].kind, DeviceKind::cpu);
+}
+
 TEST(Session, WithoutALibrarySaysSo) {
   nvml::Session session;  // the fake is not loaded in this process
   const auto status = session.read_now(2);

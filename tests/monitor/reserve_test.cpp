@@ -1,11 +1,13 @@
 // Look, take, look again; and what leases make of the inventory.
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
 
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/proc.h"
+#include "control/monitor/cpu_slots.h"
 #include "control/monitor/reserve.h"
 #include "monitor/scenario.h"
 
@@ -93,19 +95,75 @@ TEST_F(Reserve, AStrangerBetweenCheckAndCommitGivesTheLeaseBack) {
   EXPECT_TRUE(leases->active().empty());
 }
 
-TEST_F(Reserve, ADriverThatDoesNotAnswerIsNotTrusted) {
+// 400 ms for a reading of eight GPUs: slow, but the truth.
+TEST_F(Reserve, ASlowDriverIsWaitedFor) {
+  Json scenario = machine_of(8);
+  scenario["delays_ms"] = {{"nvmlDeviceGetUtilizationRates", 50}};
+  begin(scenario);
+  monitor->start();
+  for (const char* job : {"a", "b", "c"}) {
+    const auto refused =
+        reserve(*monitor, *leases, {gpu_uuid(*job - 'a'), gpu_uuid(*job - 'a' + 4)}, holder(job));
+    EXPECT_TRUE(refused.empty()) << refused[0].reason.message;
+  }
+  EXPECT_EQ(leases->active().size(), 6U);
+  const double asked = monotonic_seconds();
+  EXPECT_GE(monitor->sample_now(5)->driver.read_at, asked);
+}
+
+TEST_F(Reserve, ADriverThatHangsIsRefusedOnceItWasWaitedFor) {
   Json scenario = machine_of(1);
   begin(scenario);
+  std::atomic<int> snapshots{0};
+  monitor->start([&](const auto&) { ++snapshots; });
   monitor->sample_now();
-  scenario["events"] = {{{"at_s", 0}, {"hang_s", 5}, {"call", "nvmlDeviceGetName"}},
-                        {{"at_s", 0}, {"hang_s", 5}, {"call", "nvmlDeviceGetPowerUsage"}}};
+  scenario["events"] = {{{"at_s", 0}, {"hang_s", 60}, {"call", "nvmlDeviceGetPowerUsage"}}};
   driver.write(scenario);
+  std::vector<Refusal> refused;
+  double waited = 0;
+  std::thread reserving([&] {
+    const double asked = monotonic_seconds();
+    refused = reserve(*monitor, *leases, {gpu_uuid(0)}, holder("a"));
+    waited = monotonic_seconds() - asked;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  const int before = snapshots;
   const double asked = monotonic_seconds();
-  const auto refused = reserve(*monitor, *leases, {gpu_uuid(0)}, holder("a"));
-  EXPECT_LT(monotonic_seconds() - asked, 2);
+  monitor->sample_now(0);
+  EXPECT_TRUE(reserve(*monitor, *leases, {cpu_slot_uuid(host_name(), 0)}, holder("b")).empty());
+  EXPECT_LT(monotonic_seconds() - asked, 1);  // nobody else waits
+  reserving.join();
+  EXPECT_GE(snapshots, before + 2);
+  EXPECT_GE(waited, 4.9);
+  EXPECT_LT(waited, 7);
   ASSERT_EQ(refused.size(), 1U);
   EXPECT_EQ(refused[0].reason.code, "stale");
-  EXPECT_TRUE(leases->active().empty());
+  EXPECT_NE(refused[0].reason.message.find("nvmlDeviceGetPowerUsage"), std::string::npos)
+      << refused[0].reason.message;
+  EXPECT_EQ(leases->active().size(), 1U);
+  // Now it is known to hang.
+  const double again = monotonic_seconds();
+  EXPECT_EQ(reserve(*monitor, *leases, {gpu_uuid(0)}, holder("c")).size(), 1U);
+  EXPECT_LT(monotonic_seconds() - again, 1);
+}
+
+// Whoever looks now and then, as the queue does, must not take the events from those who tell them.
+TEST_F(Reserve, EventsAreToldByTheSamplesOfTheMonitorAlone) {
+  Json scenario = machine_of(1);
+  begin(scenario);
+  std::atomic<int> xids{0};
+  monitor->start([&](const std::shared_ptr<const Snapshot>& snapshot) {
+    xids += static_cast<int>(snapshot->events.size());
+  });
+  monitor->sample_now();
+  for (int i = 0; i < 3; ++i) scenario["events"].push_back({{"at_s", 0.1 * i}, {"gpu", 0}, {"xid", 31}});
+  driver.write(scenario);
+  for (int i = 0; i < 30; ++i) {
+    EXPECT_TRUE(monitor->sample_now()->events.empty());
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  monitor->stop();
+  EXPECT_EQ(xids, 3);
 }
 
 TEST_F(Reserve, LeasesFollowTheUuidWhenIndicesChange) {

@@ -7,7 +7,7 @@ from serving import gpu_uuid
 
 
 class Gpus(TrainingsTest):
-    def play(self, *attempts, gpus=2, checkpoint=None):
+    def play(self, *attempts, gpus=2, checkpoint=None, start=True):
         """A server, with attempts of the ranks as in failures_test."""
         server = TrainingServer(["--worker", FAKE_WORKER], gpus=gpus)
         self.addCleanup(server.close)
@@ -16,8 +16,8 @@ class Gpus(TrainingsTest):
         server.environment["FAKE_WORKER_SCRIPT"] = json.dumps({
             "inspect": {"files": 1, "rows": 16384, "d_in": 256, "dtype": "F16", "tensor": "activations", "bytes": 8388608},
             "devices": {"problem": "", "gpus": []}, "checkpoints": {"step": checkpoint, "warnings": []}, "attempts": attempts})
-        self.server = server.start()
-        return server
+        self.server = server
+        return server.start() if start else server
 
     def lose(self, gpu):
         self.server.write(events=[{"at_s": 0, "gpu": gpu, "lost": True}])
@@ -38,6 +38,37 @@ class Gpus(TrainingsTest):
         started = [event for event in server.run_events(training) if event["event"] == "started"]
         self.assertEqual(started[0]["device_uuids"], [gpu_uuid(0), gpu_uuid(1)])
         self.assertTrue(serving.eventually(lambda: {self.device(gpu)["availability"] for gpu in (0, 1)} == {"free"}))
+
+    def test_nothing_goes_to_the_cpu_while_the_driver_starts(self):
+        server = self.play({"0": leader(metrics(10))}, gpus=2, start=False)
+        server.write(events=[{"at_s": 0, "hang_s": 6, "call": "nvmlInitWithFlags"}])
+        server.start()
+        anywhere = server.submit(config(STEPS))
+        on_a_slot = server.submit(config(STEPS), gpu_ids=["cpu:1"])
+        waits = server.until(anywhere, lambda seen: seen["reason"]["code"] == "driver")
+        self.assertIn("the NVIDIA driver is ", waits["reason"]["message"])
+        self.assertEqual(server.until_status(on_a_slot, "completed")["device_uuids"], [server.devices()[-3]["uuid"]])
+        done = server.until_status(anywhere, "completed")
+        self.assertEqual(done["device_uuids"], [gpu_uuid(done["gpu_ids"][0])], done)
+
+    def test_a_slow_driver_is_waited_for(self):
+        server = self.play({"0": leader(metrics(10))}, gpus=8, start=False)
+        server.write(delays_ms={"nvmlDeviceGetUtilizationRates": 50})  # 400 ms for a reading
+        server.start()
+        trainings = [server.submit(config(STEPS)) for _ in range(3)]
+        for training in trainings:
+            server.until_status(training, "completed", seconds=60)
+
+    def test_a_server_keeps_to_the_visible_ones(self):
+        server = self.play({"0": leader({"beat": 2}, metrics(10))}, gpus=2, start=False)
+        server.environment["CUDA_VISIBLE_DEVICES"] = "1"
+        server.start()
+        refusal = self.check_problem(server.post("trainings", {"config": config(STEPS), "gpu_ids": [0]}), 422, "invalid_request")
+        self.assertIn("not among CUDA_VISIBLE_DEVICES=1", refusal["detail"])
+        two = server.submit(config(STEPS), device_count=2)
+        self.assertEqual(server.until_status(server.submit(config(STEPS)), "completed")["gpu_ids"], [1])
+        waits = server.until(two, lambda seen: seen["reason"]["code"] == "prohibited")
+        self.assertIn("gpu:0", waits["reason"]["message"])
 
     def test_a_lost_gpu_leaves_the_others_to_go_on(self):
         alive = [STARTED, metrics(10), {"beat": 60}]

@@ -193,16 +193,13 @@ std::string boot_id() {
   return first_line(read_small("/proc/sys/kernel/random/boot_id").text);
 }
 
+// NSpid of /proc/self/status would not do: it counts from the namespace that mounted /proc, and a container
+// mounts its own.
 bool in_pid_namespace() {
-  std::istringstream lines(read_small("/proc/self/status").text);
-  for (std::string line; std::getline(lines, line);) {
-    if (!line.starts_with("NSpid:")) continue;
-    std::istringstream pids(line.substr(6));
-    int count = 0;
-    for (int64_t pid = 0; pids >> pid;) ++count;
-    return count > 1;
-  }
-  return false;
+  constexpr std::string_view kFirst = "pid:[4026531836]";  // the kernel's PROC_PID_INIT_INO, 0xEFFFFFFC
+  std::array<char, 64> name{};
+  const ssize_t length = ::readlink("/proc/self/ns/pid", name.data(), name.size());
+  return length > 0 && std::string_view(name.data(), static_cast<size_t>(length)) != kFirst;
 }
 
 }  // namespace saemill

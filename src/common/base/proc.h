@@ -52,7 +52,9 @@ std::vector<int64_t> processes_named(const std::string& short_name);  // /proc/P
 
 std::vector<int> allowed_cores();  // of this process's affinity mask, ascending
 std::string host_name();
-std::string boot_id();    // another one after each boot
-bool in_pid_namespace();  // pids that the driver tells are then not the ones that /proc knows
+std::string boot_id();  // another one after each boot
+// Whether this process lives in another pid namespace than the machine's first, as in most containers: who
+// runs outside is then not to be seen from here. False where /proc does not tell.
+bool in_pid_namespace();
 
 }  // namespace saemill

@@ -8,6 +8,10 @@
 namespace saemill {
 namespace {
 
+// Batches that lie ready or are being filled, beside the one that is copied to the device. A step is short
+// beside what may hold up a thread that reads.
+constexpr int64_t kLoaderSlots = 4;
+
 bool is_one_of(const std::string& name, std::initializer_list<const char*> names) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -56,6 +60,7 @@ void place_on_gpu(const PlanInput& input, Plan& plan) {
   std::erase_if(plan.buffers, [](const auto& buffer) { return buffer.name.starts_with("packed."); });
   for (PlannedBuffer& buffer : plan.buffers) {
     buffer.shared = buffer.name == "signals";
+    if (is_one_of(buffer.name, {"x.0", "x.1"})) buffer.rows *= kLoaderSlots / 2;  // each holds half of them
     buffer.host = is_one_of(buffer.name, {"signals", "x.0", "x.1", "checkpoint"});
     const bool moment = is_one_of(buffer.name, {"m.W_enc", "m.W_dec", "v.W_enc", "v.W_dec"});
     if (moment || (bf16 && is_one_of(buffer.name, {"W_enc", "W_dec"}))) buffer.owned_rows = latents;

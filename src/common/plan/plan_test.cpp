@@ -131,5 +131,22 @@ TEST(GpuPlan, RanksShareMastersAndMoments) {
   EXPECT_GT(bytes_of(4, "weights"), 2 * 24576 * 768 * 4);
 }
 
+// A GPU's batches lie ready in the host's memory: four, where a CPU has two.
+TEST(GpuPlan, TheLoaderHasFourSlots) {
+  RunConfig config;
+  config.sae.d_sae = 1024;
+  config.train.batch_size = 1000;
+  config.train.steps = 1;
+  const int64_t slot = 512 * 96 * 4;  // of the larger of two shares
+  for (const DeviceMemory memory : {DeviceMemory::cpu, DeviceMemory::gpu}) {
+    const Plan plan = make_plan({resolve_run_config(config, 96, 100000, 2), 96, 2, 1, 0, memory});
+    const bool gpu = memory == DeviceMemory::gpu;
+    for (const char* name : {"x.0", "x.1"}) {
+      EXPECT_EQ(plan.at(name).bytes(), gpu ? 2 * slot : slot);
+      EXPECT_EQ(plan.at(name).host, gpu);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace saemill

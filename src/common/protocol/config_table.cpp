@@ -202,7 +202,7 @@ std::vector<ConfigKey> train_keys() {
        false},
       {"parallel.exchange_piece_mb",
        SAEMILL_AT(parallel.exchange_piece_mb),
-       "GPUs: megabytes of weights that are sent at a time",
+       "GPUs: megabytes of weights that are sent at a time; more where that would be over 32 times",
        1,
        1 << 20,
        {},

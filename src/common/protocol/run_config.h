@@ -59,7 +59,7 @@ struct TrainConfig {
 
 struct ParallelConfig {
   std::string mode = "auto";       // auto | replicate
-  int64_t exchange_piece_mb = 32;  // GPUs: megabytes (10^6 bytes) of weights sent at a time
+  int64_t exchange_piece_mb = 32;  // GPUs: megabytes (10^6 bytes) of weights sent at a time, at least
   std::string nccl;                // GPUs: variables for NCCL, "NCCL_DEBUG=INFO NCCL_ALGO=Ring"
 };
 

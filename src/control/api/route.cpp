@@ -55,7 +55,11 @@ const std::vector<Route>& table() {
       {"GET", "/api/v1/trainings/{id}/logs", {"rank", "tail", "offset"}, get_log, slow},
       {"POST", "/api/v1/activations/inspect", {}, inspect_activations, slow},
 
-      {"GET", "/api/v1/events", {"since", "severity", "device", "training", "page", "limit"}, list_events, slow},
+      {"GET",
+       "/api/v1/events",
+       {"since", "severity", "device", "training", "page", "limit"},
+       list_events,
+       slow},
       {"GET", "/api/v1/config-schema", {}, get_config_schema},
       {"GET", "/api/v1/metric-catalog", {}, get_metric_catalog},
       {"GET", "/api/v1/openapi.json", {}, get_openapi},

@@ -14,7 +14,7 @@
 #include "common/base/file.h"
 #include "common/base/proc.h"
 #include "common/protocol/checkpoint_folders.h"
-#include "control/launch/devices.h"
+#include "control/launch/cores.h"
 
 namespace saemill {
 namespace {
@@ -66,7 +66,7 @@ std::vector<int> cores_of(const std::vector<std::string>& devices, const Snapsho
   for (const Device& device : snapshot.devices)
     if (device.kind == DeviceKind::cpu) slots.push_back(device.uuid);
   const auto all = allowed_cores();
-  const auto shares = divide_cores(all, static_cast<int>(slots.size()));
+  const auto shares = cores_of_ranks(cpu_slots(static_cast<int>(slots.size())), all);
   std::set<int> cores;
   for (const std::string& uuid : devices) {
     const auto found = std::find(slots.begin(), slots.end(), uuid);

@@ -124,7 +124,6 @@ std::vector<TrainingRow> Jobs::create(std::vector<TrainingRow> rows, bool now) {
   {
     const std::lock_guard lock(impl.pass);
     const auto snapshot = impl.fresh_snapshot();
-    if (!snapshot) throw Refused("gpu_unavailable", "the driver has not said yet which devices there are");
     const auto decisions =
         impl.starter.foresee(impl.board.store().active(impl.options.server_id),
                              impl.board.store().queued(impl.options.server_id), rows, *snapshot);

@@ -47,8 +47,7 @@ void Jobs::Impl::on_started(const std::string& id) {
 }
 
 std::shared_ptr<const Snapshot> Jobs::Impl::fresh_snapshot() {
-  auto snapshot = monitor.sample_now(0.25);
-  return snapshot != nullptr && snapshot->driver.state != "starting" ? snapshot : nullptr;
+  return monitor.sample_now(0.25);
 }
 
 void Jobs::Impl::look() {
@@ -74,7 +73,7 @@ void Jobs::Impl::look() {
                                                     [](const auto& row) { return row.launcher_pid == 0; });
   if (waits) {
     const auto snapshot = fresh_snapshot();
-    if (snapshot && starter.place(active, queued, *snapshot)) wake();  // its events are followed at once
+    if (starter.place(active, queued, *snapshot)) wake();  // its events are followed at once
   }
   delete_old_ones();
   if (error) std::rethrow_exception(error);

@@ -23,7 +23,7 @@ struct Jobs::Impl {
   std::filesystem::path runs() const { return options.data / "trainings"; }
   void wake() const { ::eventfd_write(wake_fd.get(), 1); }
   void on_started(const std::string& id);
-  std::shared_ptr<const Snapshot> fresh_snapshot();  // null: the devices are not known yet
+  std::shared_ptr<const Snapshot> fresh_snapshot();
 
   // One look at everything. Error{retry}: the store is away, and the next look goes on.
   void look();

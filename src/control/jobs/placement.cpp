@@ -32,8 +32,9 @@ std::vector<std::string> still_there(const std::vector<std::string>& uuids, cons
 }
 
 int well_devices(const Snapshot& snapshot) {
-  const bool gpus = std::any_of(snapshot.devices.begin(), snapshot.devices.end(),
-                                [](const Device& device) { return device.kind == DeviceKind::gpu; });
+  const bool gpus = std::any_of(snapshot.devices.begin(), snapshot.devices.end(), [](const Device& device) {
+    return device.kind == DeviceKind::gpu && counts_as_gpu(device);
+  });
   return static_cast<int>(
       std::count_if(snapshot.devices.begin(), snapshot.devices.end(), [&](const Device& device) {
         return is_well(device) && device.kind == (gpus ? DeviceKind::gpu : DeviceKind::cpu);

@@ -33,6 +33,7 @@ class Scheduler {
  private:
   void consider(const WaitingJob& job) {
     if (auto wait = not_in_queue(job)) return decisions_.waits.push_back(std::move(*wait));
+    if (auto wait = driver_silent(input_.snapshot, job)) return decisions_.waits.push_back(std::move(*wait));
     const Demand demand(machine_, job);
     const auto outlook = demand.outlook(machine_);
     if (!outlook.possible) return decisions_.waits.push_back(cannot_run(machine_, demand));

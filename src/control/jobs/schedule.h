@@ -11,6 +11,9 @@
 //   ends; greater m keep a device from being taken that would have let the head start once an unknown end
 //   comes. So a training of unknown duration overtakes only on devices that could never have shortened the
 //   wait.
+// - Where the driver has not told yet which GPUs there are (gpus_unknown()), who would take any device waits:
+//   it might have found CPU slots only. CPU slots that were named are given; and any, where the driver
+//   refuses and a person has set up slots nevertheless.
 // - What cannot start on the machine as it is (too few devices, too little memory, a device gone or not well)
 //   waits without holding up anybody, and is looked at again the next time.
 // - A run that is over its predicted end has an unknown one. Only the head is protected: those behind it are
@@ -64,8 +67,8 @@ struct Start {
 
 struct Wait {
   std::string id;
-  // held after after_failed devices_busy foreign_process behind; and where this machine as it is can never
-  // run it: device_missing too_few_devices too_little_memory excluded unhealthy lost prohibited unknown
+  // held after after_failed driver devices_busy foreign_process behind; and where this machine as it is can
+  // never run it: device_missing too_few_devices too_little_memory excluded unhealthy lost prohibited unknown
   // invalid
   Reason reason;
   std::optional<double> expected_start;  // where it depends on known ends only; of who is behind, a forecast

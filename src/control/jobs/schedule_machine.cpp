@@ -72,6 +72,7 @@ Machine::Machine(const ScheduleInput& input) : now(input.now) {
   std::map<std::string, Place*> by_uuid;
   places.resize(input.snapshot.devices.size());
   size_t gpus = 0, cpus = 0;
+  has_gpu = std::any_of(input.snapshot.devices.begin(), input.snapshot.devices.end(), counts_as_gpu);
   for (size_t i = 0; i < places.size(); ++i) {
     const Device& device = input.snapshot.devices[i];
     Place& place = places[i];
@@ -82,7 +83,6 @@ Machine::Machine(const ScheduleInput& input) : now(input.now) {
     describe(place, now);
     by_uuid[device.uuid] = &place;
   }
-  has_gpu = gpus > 0;
   models = model_of.size();
   std::set<const Place*> claimed;
   for (const RunningJob& job : input.running) {

@@ -44,6 +44,50 @@ std::string code_of(const Decisions& decisions, const std::string& id) {
   return wait_of(decisions, id).reason.code;
 }
 
+// Until the driver has told of GPUs, CPU slots may not be all that there is.
+TEST(Schedule, NothingGoesToTheCpuWhileTheDriverIsSilent) {
+  ScheduleInput input = machine(1);
+  input.snapshot.devices[0].kind = DeviceKind::cpu;
+  input.snapshot.devices[0].uuid = "CPU-here-0";
+  DriverState& driver = input.snapshot.driver;
+  add(input, job("any"));
+  for (const char* state : {"starting", "hanging"}) {
+    driver.state = state;
+    EXPECT_EQ(code_of(schedule(input), "any"), "driver") << state;
+  }
+  driver.message = "no answer";
+  EXPECT_NE(wait_of(schedule(input), "any").reason.message.find("hanging: no answer"), std::string::npos);
+  WaitingJob named = job("named");
+  named.devices = {"CPU-here-0"};
+  add(input, named);
+  EXPECT_EQ(started(schedule(input)), Ids{"named"});
+  input.waiting.pop_back();
+  for (const char* state : {"absent", "answering", "failing"}) {  // a person has set up a slot nevertheless
+    driver.state = state;
+    EXPECT_EQ(started(schedule(input)), Ids{"any"}) << state;
+  }
+  input.snapshot.devices.clear();
+  driver.state = "failing";
+  EXPECT_EQ(code_of(schedule(input), "any"), "driver");
+  driver.state = "hanging";
+  driver.told = true;  // once: what is not there is not there
+  EXPECT_EQ(code_of(schedule(input), "any"), "too_few_devices");
+}
+
+TEST(Schedule, GpusThatAreLeftOutAreNone) {
+  ScheduleInput input = machine(2);
+  for (Device& device : input.snapshot.devices) {
+    device.left_out = "CUDA_VISIBLE_DEVICES=-1";
+    set_state(device, Availability::prohibited);
+  }
+  input.snapshot.devices.push_back(gpu(2));
+  input.snapshot.devices[2].kind = DeviceKind::cpu;
+  add(input, job("a"));
+  const Decisions decisions = schedule(input);
+  ASSERT_EQ(decisions.starts.size(), 1U);
+  EXPECT_EQ(decisions.starts[0].devices, Ids{uuid(input, 2)});
+}
+
 TEST(Schedule, PriorityThenArrival) {
   ScheduleInput input = machine(2);
   add(input, job("a"));

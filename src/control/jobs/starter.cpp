@@ -19,7 +19,8 @@ namespace {
 using Status = TrainingStatus;
 using Json = nlohmann::json;
 
-constexpr double kNoteEvery = 10;  // seconds between two texts of the same reason
+constexpr double kRoundSeconds = 3;  // for taking devices: a slow driver must not hold up people's requests
+constexpr double kNoteEvery = 10;    // seconds between two texts of the same reason
 
 bool must_start_again(const TrainingRow& training) {
   return training.launcher_pid == 0 &&
@@ -133,7 +134,12 @@ bool Starter::place(const std::vector<TrainingRow>& active, const std::vector<Tr
   const Decisions decisions = schedule(input_of(active, queued, snapshot));
   bool any = false;
   std::exception_ptr error;  // of one must not hold up the others
+  const double until = monotonic_seconds() + kRoundSeconds;
   for (const Start& one : decisions.starts) {
+    if (monotonic_seconds() > until) {  // the next round, which comes at once, looks at the devices again
+      any = true;
+      break;
+    }
     try {
       any |= start(*rows.at(one.id), one, snapshot);
     } catch (const Error&) {
@@ -149,6 +155,7 @@ bool Starter::place(const std::vector<TrainingRow>& active, const std::vector<Tr
 }
 
 void Starter::wait(const TrainingRow& training, const Reason& reason, std::optional<double> expected_start) {
+  if (training.status == Status::starting && reason.code == "driver") return;  // it soon tells
   if (training.status == Status::starting) {  // it was to start again at once, and cannot
     const auto to = next_state(training.status, Cause::no_devices);
     board_.change(training.id, training.status, *to, {reason.code, reason.message, Severity::warning});

@@ -27,8 +27,8 @@ class Starter {
           TrainingMetrics& metrics, const MeasuredRuns& measured_runs, PredictedEnd predicted_end);
 
   // `active`: those that hold devices or have a launcher; of them, those that must start again wait too.
-  // True: something was started. Error{retry}: the store is away, or the disk refuses one of them; the others
-  // were placed.
+  // True: something was started, or is to be in another round, which is to come at once. Error{retry}: the
+  // store is away, or the disk refuses one of them; the others were placed.
   bool place(const std::vector<TrainingRow>& active, const std::vector<TrainingRow>& queued,
              const Snapshot& snapshot);
 

@@ -104,6 +104,22 @@ std::optional<Wait> not_in_queue(const WaitingJob& job) {
   return std::nullopt;
 }
 
+std::optional<Wait> driver_silent(const Snapshot& snapshot, const WaitingJob& job) {
+  if (!gpus_unknown(snapshot.driver)) return std::nullopt;
+  const auto is_slot = [](const Device& device) { return device.kind == DeviceKind::cpu; };
+  const auto named_slot = [](const std::string& uuid) { return uuid.starts_with("CPU-"); };
+  const bool slots = std::any_of(snapshot.devices.begin(), snapshot.devices.end(), is_slot);
+  const bool refuses = snapshot.driver.state == nvml::to_string(nvml::SessionStatus::State::failing);
+  if (slots && (refuses || job.kind == "cpu")) return std::nullopt;
+  if (!job.devices.empty() && std::all_of(job.devices.begin(), job.devices.end(), named_slot))
+    return std::nullopt;
+  Wait silent =
+      wait(job, "driver",
+           "which GPUs this machine has is not known: the NVIDIA driver is " + words_of(snapshot.driver));
+  silent.frees.push_back("the driver when it answers (`saemill doctor`)");
+  return silent;
+}
+
 Wait cannot_run(const Machine& machine, const Demand& demand) {
   if (demand.named) return named_cannot(machine, demand);
   const WaitingJob& job = demand.job;

@@ -9,7 +9,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/error.h"
-#include "control/launch/devices.h"
+#include "common/base/proc.h"
+#include "control/launch/cores.h"
 
 namespace saemill {
 namespace {
@@ -48,7 +49,7 @@ void Attempt::start_ranks() {
   const int world_size = static_cast<int>(options_.devices.size());
   const Fd memory(::memfd_create("saemill-ranks", MFD_CLOEXEC));
   if (!memory) fail(ErrorCode::retry, "cannot make memory for the ranks: {}", std::strerror(errno));
-  const auto cores = divide_cores(allowed_cores(), world_size);
+  const auto cores = cores_of_ranks(options_.devices, allowed_cores());
   ranks_.reserve(options_.devices.size());
   for (int index = 0; index < world_size; ++index) {
     const auto at = static_cast<size_t>(index);

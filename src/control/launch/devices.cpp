@@ -65,16 +65,4 @@ std::vector<JobDevice> cpu_slots(int count) {
   return slots;
 }
 
-std::vector<std::vector<int>> divide_cores(const std::vector<int>& cores, int ranks) {
-  const auto count = static_cast<size_t>(ranks);
-  std::vector<std::vector<int>> shares(count);
-  if (count > cores.size()) return shares;
-  for (size_t rank = 0; rank < count; ++rank) {
-    const auto begin = static_cast<std::ptrdiff_t>(rank * cores.size() / count);
-    const auto end = static_cast<std::ptrdiff_t>((rank + 1) * cores.size() / count);
-    shares[rank].assign(cores.begin() + begin, cores.begin() + end);
-  }
-  return shares;
-}
-
 }  // namespace saemill

@@ -1,18 +1,17 @@
-// Which devices a job runs on, as the command line names them, and which cores a rank on a CPU slot may use.
+// Which devices a job runs on, as the command line names them.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "common/base/proc.h"
-
 namespace saemill {
 
 // What one rank runs on.
 struct JobDevice {
-  std::string name;  // "cpu:0", "gpu:1"
-  std::string uuid;  // of a GPU or MIG instance; empty: a CPU slot
+  std::string name;             // "cpu:0", "gpu:1"
+  std::string uuid;             // of a GPU or MIG instance; empty: a CPU slot
+  std::string pci_bus_id = "";  // of a GPU, as the driver writes it; empty: not known
   bool operator==(const JobDevice&) const = default;
 };
 
@@ -26,9 +25,5 @@ struct DeviceNames {
 DeviceNames parse_devices(std::string_view text);
 
 std::vector<JobDevice> cpu_slots(int count);  // cpu:0, cpu:1, ...
-
-// One set of cores per rank, equal to within one core; empty sets when there are more ranks than cores, since
-// ranks that share a core are better left to the kernel than pinned.
-std::vector<std::vector<int>> divide_cores(const std::vector<int>& cores, int ranks);
 
 }  // namespace saemill

@@ -41,14 +41,6 @@ TEST(Devices, OthersAreRefused) {
   }
 }
 
-TEST(Cores, AreDividedWithinOne) {
-  EXPECT_EQ(divide_cores({2, 3, 5}, 1), (std::vector<std::vector<int>>{{2, 3, 5}}));
-  EXPECT_EQ(divide_cores({2, 3, 5, 7}, 2), (std::vector<std::vector<int>>{{2, 3}, {5, 7}}));
-  EXPECT_EQ(divide_cores({0, 1, 2}, 2), (std::vector<std::vector<int>>{{0}, {1, 2}}));
-  EXPECT_EQ(divide_cores({0, 1}, 3), (std::vector<std::vector<int>>{{}, {}, {}}));
-  EXPECT_FALSE(allowed_cores().empty());
-}
-
 TEST(LineSplitter, WaitsForTheRestOfALineAndSkipsLongOnes) {
   LineSplitter splitter(8);
   std::vector<std::string> lines;

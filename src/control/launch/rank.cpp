@@ -38,7 +38,7 @@ std::vector<std::string> command(const RankOptions& options, int report_fd) {
   if (options.resume_step) words.insert(words.end(), {"--resume-step", std::to_string(*options.resume_step)});
   if (options.finish) words.push_back("--finish");
   if (!options.device.uuid.empty()) words.insert(words.end(), {"--uuid", options.device.uuid});
-  if (options.cores.empty()) words.insert(words.end(), {"--threads", "1"});
+  if (options.cores.empty() && options.device.uuid.empty()) words.insert(words.end(), {"--threads", "1"});
   return words;
 }
 

@@ -20,7 +20,7 @@ struct RankOptions {
   int world_size = 1;
   JobDevice device;
   std::vector<std::string> environment;
-  std::vector<int> cores;  // empty: not pinned, and one thread
+  std::vector<int> cores;  // ascending; empty: not pinned, and on a CPU slot one thread
   int memory_fd = -1;
   double deadline = 60;
   std::optional<int64_t> resume_step;

@@ -68,6 +68,9 @@ struct Device {
   // What the driver answered to everything, where it says that this device cannot be used at all.
   std::optional<Reason> lost, unreadable;
 
+  std::string left_out;  // "CUDA_VISIBLE_DEVICES=0,1" of this process, which does not name it; empty: it may
+                         // be used. Not in JSON, where `reason` says it.
+
   double sampled_at = 0;  // epoch seconds
   double age_ms = 0;
   Availability availability = Availability::unknown;
@@ -76,6 +79,11 @@ struct Device {
 
   bool is_busy() const { return availability != Availability::free; }
 };
+
+// A GPU or MIG instance that this process may use at all.
+inline bool counts_as_gpu(const Device& device) {
+  return device.kind != DeviceKind::cpu && device.left_out.empty();
+}
 
 nlohmann::ordered_json to_json(const Device& device);
 // What to_json() wrote, for those who ask a server. Error{retry}: it is no device.

@@ -36,6 +36,12 @@ Severity severity_of(Availability availability) {
   }
 }
 
+Severity severity_of(XidClass kind) {
+  return kind == XidClass::application ? Severity::info
+         : kind == XidClass::notice    ? Severity::warning
+                                       : Severity::error;
+}
+
 // A power cap is how a GPU is meant to run at full load, and sync boost is the user's wish.
 std::vector<std::string> harmful(const std::vector<std::string>& throttle) {
   constexpr std::array kHarmful = {"hw_slowdown", "sw_thermal", "hw_thermal", "power_brake"};
@@ -55,7 +61,7 @@ bool tells_presence(const Snapshot& snapshot, bool slots) {
   };
   if (std::any_of(snapshot.devices.begin(), snapshot.devices.end(), is_shown)) return true;
   const std::string& state = snapshot.driver.state;
-  return state != nvml::to_string(State::starting) && (slots || state != nvml::to_string(State::hanging));
+  return state != nvml::to_string(State::starting) && state != nvml::to_string(State::hanging);
 }
 
 }  // namespace
@@ -161,7 +167,9 @@ void EventDetector::tell_xids(Round& round) {
     }
   }
   for (const auto& [event, count] : xids) {
-    const bool application = is_application_xid(event->xid);
+    const XidClass kind = xid_class(event->xid);
+    const bool application = kind == XidClass::application;
+    const std::string words = application ? "a fault of the program that ran on it" : xid_words(event->xid);
     const Device* device = round.find(event->uuid);
     nlohmann::ordered_json data{{"uuid", event->uuid}};
     if (device != nullptr) data["index"] = device->index;
@@ -171,11 +179,10 @@ void EventDetector::tell_xids(Round& round) {
     Device unseen;
     unseen.uuid = event->uuid;
     const Seen* seen = find(event->uuid);
-    round.tell(device != nullptr ? *device : unseen, application ? Severity::info : Severity::error, "xid",
-               false,
-               fmt::format("{}: XID {}{}{}", seen != nullptr ? seen->label : event->uuid, event->xid,
-                           count > 1 ? fmt::format(", {} times", count) : "",
-                           application ? ", a fault of the program that ran on it" : ""));
+    round.tell(
+        device != nullptr ? *device : unseen, severity_of(kind), "xid", false,
+        fmt::format("{}: XID {}{}{}", seen != nullptr ? seen->label : event->uuid, event->xid,
+                    count > 1 ? fmt::format(", {} times", count) : "", words.empty() ? "" : ", " + words));
   }
 }
 

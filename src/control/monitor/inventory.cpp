@@ -7,6 +7,7 @@
 
 #include "common/base/memory_text.h"
 #include "common/base/proc.h"
+#include "control/monitor/visible_devices.h"
 
 namespace saemill {
 namespace {
@@ -64,6 +65,16 @@ std::string lease_message(const Lease& lease, const std::vector<const DeviceProc
 
 }  // namespace
 
+bool gpus_unknown(const DriverState& driver) {
+  using State = nvml::SessionStatus::State;
+  const auto is = [&](State state) { return driver.state == nvml::to_string(state); };
+  return !driver.told && (is(State::starting) || is(State::hanging) || is(State::failing));
+}
+
+std::string words_of(const DriverState& driver) {
+  return driver.message.empty() ? driver.state : driver.state + ": " + driver.message;
+}
+
 void decide_availability(Device& device, const Lease* lease, const InventoryInput& input) {
   const auto others = strangers(device, lease, input.pids_hidden);
   const auto set = [&](Availability availability, std::string code, std::string message) {
@@ -80,6 +91,8 @@ void decide_availability(Device& device, const Lease* lease, const InventoryInpu
   if (lease != nullptr)
     return set(Availability::leased, others.empty() ? "leased" : "leased_with_stranger",
                lease_message(*lease, others));
+  if (!device.left_out.empty())
+    return set(Availability::prohibited, "not_visible", "it is not among " + device.left_out);
   if (device.mig_parent)
     return set(Availability::prohibited, "mig_parent",
                "divided into MIG instances; those are leased instead");
@@ -109,6 +122,9 @@ void decide_availability(Device& device, const Lease* lease, const InventoryInpu
 std::vector<Device> build_inventory(const InventoryInput& input) {
   std::vector<Device> devices;
   if (input.gpus.reading) devices = input.gpus.reading->devices;
+  const auto visible = visible_devices(devices, input.visible);
+  for (size_t i = 0; i < devices.size(); ++i)
+    if (!visible[i]) devices[i].left_out = "CUDA_VISIBLE_DEVICES=" + input.visible;
   const double age_ms = std::max(0.0, input.now - input.gpus.read_at) * 1e3;
   for (Device& device : devices) device.age_ms = age_ms;
   devices.insert(devices.end(), input.cpu_slots.begin(), input.cpu_slots.end());

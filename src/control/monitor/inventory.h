@@ -16,7 +16,14 @@ struct DriverState {
   std::string state;    // nvml::SessionStatus::State, as a word
   std::string message;  // what is wrong; empty where nothing is
   std::string driver_version, library_version, library;
+  bool told = false;   // the newest reading lists the GPUs; false as well where there is no driver
+  double read_at = 0;  // monotonic; when the newest reading began; 0: there is none
 };
+
+// Whether this machine may have GPUs that nobody has told of yet: the driver starts, hangs before its first
+// word, or refuses. Then no one may conclude that it has none.
+bool gpus_unknown(const DriverState& driver);
+std::string words_of(const DriverState& driver);  // "hanging: the driver has not answered ..."
 
 struct Snapshot {
   std::vector<Device> devices;
@@ -24,7 +31,7 @@ struct Snapshot {
   HostSample host;
   DriverState driver;
   std::map<std::string, int64_t> last_used;  // uuid -> epoch seconds of the end of its last lease
-  std::vector<nvml::GpuEvent> events;        // since the snapshot before
+  std::vector<nvml::GpuEvent> events;        // of a Monitor's own samples: since the one before
   std::string store_problem;                 // leases could not be read; empty: they are known
   double taken = 0;                          // monotonic; of the oldest reading in it
   double epoch = 0;                          // wall time
@@ -37,6 +44,7 @@ struct InventoryInput {
   std::string host;           // whose leases count: those of others are for their devices
   double now = 0, epoch = 0;
   double stale_after = 3;    // seconds; a reading older than that is not trusted
+  std::string visible;       // CUDA_VISIBLE_DEVICES; empty: every device may be used
   bool pids_hidden = false;  // a container with its own pids: the driver's cannot be told apart
 };
 

@@ -12,6 +12,7 @@
 #include "common/base/error.h"
 #include "common/base/proc.h"
 #include "control/monitor/cpu_slots.h"
+#include "control/monitor/event_detector.h"
 #include "control/monitor/health.h"
 
 namespace saemill {
@@ -185,7 +186,7 @@ TEST(Devices, AreReadBackAsTheyWereWritten) {
 
 TEST(Health, ApplicationErrorsLeaveAGpuWell) {
   HealthTracker tracker;
-  for (const int64_t xid : {13, 31, 43, 45, 68, 109}) tracker.on_xid(xid, 0);
+  for (const int64_t xid : {11, 13, 31, 32, 43, 45, 68, 69, 109}) tracker.on_xid(xid, 0);
   EXPECT_TRUE(tracker.health().ok());
   EXPECT_EQ(tracker.last_xid(), 109);
   tracker.on_xid(48, 0);
@@ -203,6 +204,61 @@ TEST(Health, ApplicationErrorsLeaveAGpuWell) {
   tracker.on_ecc(ecc);
   EXPECT_EQ(tracker.health().reasons.at(0).code, "remap_failure");
   tracker.on_reset_required();
+  EXPECT_EQ(tracker.health().reasons.size(), 2U);
+}
+
+TEST(Health, XidsThatNeedNoResetAreNotices) {
+  HealthTracker tracker;
+  for (const int64_t xid : {63, 92, 94, 137, 154}) {
+    EXPECT_EQ(xid_class(xid), XidClass::notice) << xid;
+    EXPECT_STRNE(xid_words(xid), "") << xid;
+    tracker.on_xid(xid, 0);
+  }
+  EXPECT_TRUE(tracker.health().ok());
+  EXPECT_EQ(tracker.last_xid(), 154);
+  for (const int64_t xid : {46, 48, 62, 64, 74, 79, 95, 110, 119, 120, 136, 140, 143, 155, 158, 999})
+    EXPECT_EQ(xid_class(xid), XidClass::fault) << xid;
+}
+
+TEST(Health, AnXidThatNeedsNoResetIsToldAsAWarning) {
+  Snapshot snapshot;
+  snapshot.driver.state = "answering";
+  snapshot.devices = {gpu()};
+  decide_availability(snapshot.devices[0], nullptr, {});
+  EventDetector detector("here");
+  detector.next(snapshot);
+  snapshot.events = {{.uuid = "GPU-1", .xid = 94}, {.uuid = "GPU-1", .xid = 14}};
+  const Happened happened = detector.next(snapshot);
+  ASSERT_EQ(happened.events.size(), 2U);
+  for (const MachineEvent& event : happened.events) EXPECT_EQ(event.severity, Severity::warning);
+  EXPECT_EQ(happened.events[0].message,
+            "gpu:0 (NVIDIA H200): XID 94, a memory error that was contained: only the program that met it "
+            "must be restarted");
+  EXPECT_EQ(happened.events[1].message, "gpu:0 (NVIDIA H200): XID 14");
+  EXPECT_EQ(happened.changes[0].data["application"], false);
+}
+
+TEST(Health, TheDriversRecoveryActionDecides) {
+  HealthTracker tracker;
+  EccCounts ecc;
+  ecc.uncorrected = 1;
+  tracker.on_ecc(ecc);
+  EXPECT_FALSE(tracker.health().ok());  // nobody says that it was contained
+  tracker.on_xid(94, 0);
+  tracker.on_recovery_action(0);
+  EXPECT_TRUE(tracker.health().ok());
+  tracker.on_recovery_action(1);
+  ASSERT_EQ(tracker.health().reasons.size(), 1U);
+  EXPECT_EQ(tracker.health().reasons[0].code, "recovery_action");
+  EXPECT_NE(tracker.health().reasons[0].message.find("reset the GPU"), std::string::npos);
+  tracker.on_recovery_action(2);
+  EXPECT_NE(tracker.health().reasons[0].message.find("reboot"), std::string::npos);
+  tracker.on_recovery_action(77);
+  EXPECT_NE(tracker.health().reasons[0].message.find("77"), std::string::npos);
+  tracker.on_recovery_action(0);
+  tracker.on_xid(79, 0);
+  EXPECT_EQ(tracker.health().reasons[0].code, "xid");  // a fault stays one
+  tracker.on_recovery_action(std::nullopt);
   EXPECT_EQ(tracker.health().reasons.size(), 2U);
 }
 

@@ -7,9 +7,30 @@
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/proc.h"
+#include "control/monitor/visible_devices.h"
 
 namespace saemill {
 namespace {
+
+constexpr double kStaleSeconds = 3;   // at the least: a slow driver takes one for a reading of many GPUs
+constexpr double kStorePatience = 2;  // of whoever waits for a sample
+
+DriverState driver_state(const nvml::SessionStatus& status) {
+  using State = nvml::SessionStatus::State;
+  DriverState driver{.state = nvml::to_string(status.state),
+                     .message = status.state == State::answering ? "" : status.message,
+                     .driver_version = "",
+                     .library_version = "",
+                     .library = status.library,
+                     .told = false,
+                     .read_at = status.read_at};
+  if (const auto& reading = status.reading) {
+    driver.driver_version = reading->driver_version;
+    driver.library_version = reading->library_version;
+    driver.told = reading->result == nvml::kSuccess;
+  }
+  return driver;
+}
 
 double thread_cpu_seconds() {
   timespec time{};
@@ -53,7 +74,11 @@ void Monitor::stop() {
 void Monitor::loop() {
   double next = monotonic_seconds();
   while (true) {
-    const auto snapshot = sample(std::min(0.5, options_.period), /*periodic=*/true);
+    const double begin = monotonic_seconds(), patience = std::min(0.5, options_.period);
+    // A driver that hangs is waited for once, then only asked.
+    const bool hangs = session_.status().state == nvml::SessionStatus::State::hanging;
+    session_.read_now(hangs ? 0 : patience);
+    const auto snapshot = sample(begin, patience, /*periodic=*/true);
     if (on_snapshot_) on_snapshot_(snapshot);
     next = std::max(next + options_.period, monotonic_seconds());
     std::unique_lock lock(mutex_);
@@ -63,25 +88,28 @@ void Monitor::loop() {
   }
 }
 
-std::shared_ptr<const Snapshot> Monitor::sample(double patience, bool periodic) {
+int Monitor::slots(const nvml::SessionStatus& gpus, const HostSample& host) const {
+  if (options_.cpu_slots >= 0) return options_.cpu_slots;
+  if (!gpus.reading) return host.cores;
+  const auto usable = visible_devices(gpus.reading->devices, options_.visible_devices);
+  return std::find(usable.begin(), usable.end(), true) != usable.end() ? 0 : host.cores;
+}
+
+std::shared_ptr<const Snapshot> Monitor::sample(double begin, double patience, bool periodic) {
   const std::lock_guard one(sample_mutex_);
-  const double begin = monotonic_seconds();
   auto snapshot = std::make_shared<Snapshot>();
   InventoryInput input;
-  // A driver that hangs is waited for once, then only asked.
-  const bool hangs = periodic && session_.status().state == nvml::SessionStatus::State::hanging;
-  input.gpus = session_.read_now(hangs ? 0 : patience);
+  input.gpus = session_.status();  // under the lock, so that no snapshot is older than the one before
   input.now = monotonic_seconds();
   input.epoch = epoch_seconds();
   input.host = host_;
   input.pids_hidden = pids_hidden_;
-  input.stale_after = 3 * options_.period;
+  input.stale_after = std::max(kStaleSeconds, 3 * options_.period);
+  input.visible = options_.visible_devices;
   snapshot->host = host_reader_.read(input.now, input.epoch);
-  const bool gpus = input.gpus.reading && !input.gpus.reading->devices.empty();
-  if (!cpu_slots_ && (options_.cpu_slots >= 0 || input.gpus.state != nvml::SessionStatus::State::starting)) {
-    const int slots = options_.cpu_slots >= 0 ? options_.cpu_slots : gpus ? 0 : snapshot->host.cores;
-    cpu_slots_ = std::make_unique<CpuSlots>(slots);
-  }
+  snapshot->driver = driver_state(input.gpus);
+  if (!cpu_slots_ && (options_.cpu_slots >= 0 || !gpus_unknown(snapshot->driver)))
+    cpu_slots_ = std::make_unique<CpuSlots>(slots(input.gpus, snapshot->host));
   if (cpu_slots_) input.cpu_slots = cpu_slots_->read(snapshot->host, input.now, input.epoch);
   if (leases_) {
     auto known = leases_->read_now(patience);
@@ -90,19 +118,9 @@ std::shared_ptr<const Snapshot> Monitor::sample(double patience, bool periodic) 
     snapshot->store_problem = std::move(known.problem);
   }
   snapshot->devices = build_inventory(input);
-  using State = nvml::SessionStatus::State;
-  snapshot->driver = {.state = nvml::to_string(input.gpus.state),
-                      .message = input.gpus.state == State::answering ? "" : input.gpus.message,
-                      .driver_version = "",
-                      .library_version = "",
-                      .library = input.gpus.library};
-  if (const auto& reading = input.gpus.reading) {
-    snapshot->topology = reading->topology;
-    snapshot->driver.driver_version = reading->driver_version;
-    snapshot->driver.library_version = reading->library_version;
-    if (reading != events_seen_) snapshot->events = reading->events;
-    events_seen_ = reading;
-  }
+  if (input.gpus.reading) snapshot->topology = input.gpus.reading->topology;
+  if (periodic) snapshot->events = session_.take_events();
+  const bool gpus = input.gpus.reading && !input.gpus.reading->devices.empty();
   snapshot->taken = gpus ? std::min(begin, input.gpus.read_at) : begin;
   snapshot->epoch = input.epoch;
   if (options_.recorder != nullptr) options_.recorder->add(snapshot->devices, input.epoch);
@@ -121,7 +139,9 @@ std::shared_ptr<const Snapshot> Monitor::latest() const {
 }
 
 std::shared_ptr<const Snapshot> Monitor::sample_now(double timeout) {
-  return sample(timeout, /*periodic=*/false);
+  const double begin = monotonic_seconds();
+  session_.read_now(timeout);
+  return sample(begin, kStorePatience, /*periodic=*/false);
 }
 
 MonitorCost Monitor::cost() const {

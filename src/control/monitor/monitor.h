@@ -18,7 +18,8 @@ namespace saemill {
 
 struct MonitorOptions {
   double period = 1;                 // seconds, 0.25 to 60
-  int cpu_slots = -1;                // -1: one per core where the driver shows no GPU, else none
+  int cpu_slots = -1;                // -1: one per core where there is surely no GPU, else none
+  std::string visible_devices = "";  // CUDA_VISIBLE_DEVICES, where it is to be heeded
   std::filesystem::path data = ".";  // whose disk is watched
   Leases* leases = nullptr;          // null: no store, so nothing is leased
   Recorder* recorder = nullptr;      // null: no history is kept
@@ -45,15 +46,17 @@ class Monitor {
   std::shared_ptr<const Snapshot> latest() const;  // null: none yet
 
   // A snapshot whose readings all began after this call, or, where the driver does not answer within
-  // `timeout` seconds, one in which its devices keep their age. Works with and without start().
+  // `timeout` seconds, one in which its devices keep their age. Works with and without start(), whose samples
+  // go on while this one waits. Without events: they are told once, by the samples of start().
   std::shared_ptr<const Snapshot> sample_now(double timeout = 2);
 
   MonitorCost cost() const;
   nvml::SessionStatus driver() const { return session_.status(); }
 
  private:
-  // `patience`: seconds for each of driver and store.
-  std::shared_ptr<const Snapshot> sample(double patience, bool periodic);
+  // Of the driver's newest reading, which was waited for since `begin`. `patience`: seconds for the store.
+  std::shared_ptr<const Snapshot> sample(double begin, double patience, bool periodic);
+  int slots(const nvml::SessionStatus& gpus, const HostSample& host) const;
   void loop();
 
   MonitorOptions options_;
@@ -64,7 +67,6 @@ class Monitor {
   std::mutex sample_mutex_;  // one sample at a time: the readers remember counters
   HostReader host_reader_;
   std::unique_ptr<CpuSlots> cpu_slots_;
-  std::shared_ptr<const nvml::Reading> events_seen_;
   std::unique_ptr<LeaseReader> leases_;  // null: no store
 
   mutable std::mutex mutex_;

@@ -75,10 +75,17 @@ Estimate estimate_on(RunConfig config, const std::optional<DataShape>& data, con
 }
 
 std::vector<std::string> first_names(const Snapshot& snapshot, int64_t count) {
-  const bool has_gpu = std::any_of(snapshot.devices.begin(), snapshot.devices.end(),
-                                   [](const Device& device) { return device.kind != DeviceKind::cpu; });
+  const auto& devices = snapshot.devices;
+  const bool has_gpu = std::any_of(devices.begin(), devices.end(), counts_as_gpu);
   std::vector<std::string> names;
-  for (int64_t i = 0; i < count; ++i) names.push_back(fmt::format("{}:{}", has_gpu ? "gpu" : "cpu", i));
+  const auto full = [&] { return static_cast<int64_t>(names.size()) == count; };
+  int64_t next = 0;  // beyond what is there, it goes on counting
+  for (const Device& device : devices) {
+    if (!has_gpu || device.kind == DeviceKind::cpu) continue;
+    ++next;
+    if (!full() && counts_as_gpu(device)) names.push_back(short_name(devices, device));
+  }
+  while (!full()) names.push_back(fmt::format("{}:{}", has_gpu ? "gpu" : "cpu", next++));
   return names;
 }
 

@@ -34,7 +34,8 @@ Estimate estimate_on(RunConfig config, const std::optional<DataShape>& data, con
 // What a rank runs with: the launcher divides the cores equally.
 int64_t threads_of_rank(int64_t cores, int64_t devices);
 
-// "gpu:0", "gpu:1", ... where the machine has GPUs, else "cpu:0", ...
+// "gpu:0", "gpu:1", ... where the machine has GPUs (those that CUDA_VISIBLE_DEVICES leaves), else "cpu:0",
+// ...
 std::vector<std::string> first_names(const Snapshot& snapshot, int64_t count);
 
 // What was measured of a GPU; absent: nothing.

@@ -72,6 +72,16 @@ TEST(DeviceEstimate, ProductsBeyondCountingAreRefused) {
   EXPECT_EQ(refused_key(config, {}), "sae.d_sae");
 }
 
+TEST(DeviceEstimate, TheFirstAreThoseThatAreLeft) {
+  Snapshot snapshot;
+  snapshot.devices.resize(2);
+  snapshot.devices[1].index = 1;
+  snapshot.devices[0].left_out = "CUDA_VISIBLE_DEVICES=1";
+  EXPECT_EQ(first_names(snapshot, 2), (std::vector<std::string>{"gpu:1", "gpu:2"}));
+  snapshot.devices[1].left_out = snapshot.devices[0].left_out;
+  EXPECT_EQ(first_names(snapshot, 1), std::vector<std::string>{"cpu:0"});
+}
+
 TEST(DeviceEstimate, DevicesAreOfOneKind) {
   const Snapshot snapshot = machine();
   EXPECT_EQ(first_names(snapshot, 2), (std::vector<std::string>{"gpu:0", "gpu:1"}));

@@ -20,8 +20,7 @@ using Group = std::vector<const Device*>;
 
 std::string wanted_kind(const Snapshot& snapshot, const RecommendRequest& request) {
   if (request.kind != "any") return request.kind;
-  const auto is_gpu = [](const Device& device) { return device.kind != DeviceKind::cpu; };
-  return std::any_of(snapshot.devices.begin(), snapshot.devices.end(), is_gpu) ? "gpu" : "cpu";
+  return std::any_of(snapshot.devices.begin(), snapshot.devices.end(), counts_as_gpu) ? "gpu" : "cpu";
 }
 
 // Nothing: the device could serve.

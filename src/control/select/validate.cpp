@@ -43,7 +43,9 @@ void check_availability(const Chosen& chosen, Validation& found) {
       return error("lost", device.reason.code, "reboot, or rescan the PCI bus");
     case Availability::prohibited:
       return error("prohibited", device.reason.code,
-                   device.mig_parent ? "name one of its MIG instances" : "nvidia-smi -c DEFAULT");
+                   !device.left_out.empty() ? "name one that is, or unset the variable"
+                   : device.mig_parent      ? "name one of its MIG instances"
+                                            : "nvidia-smi -c DEFAULT");
     case Availability::unknown:
       return error("unknown", device.reason.code, "see `saemill doctor`");
   }

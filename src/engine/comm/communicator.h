@@ -2,8 +2,8 @@
 //
 // Every rank enters every collective, in the same order and with the same sizes; a mismatch is
 // Error{internal} that names both. Each wait has a deadline; a peer that is late or gone is Error{retry}
-// which names the rank and the operation. After an error the communicator is unusable and only abort() may be
-// called. One thread at a time.
+// which names the rank and the operation. A rank that is at LongWork is waited for as long as it lives. After
+// an error the communicator is unusable and only abort() may be called. One thread at a time.
 //
 // Sums are taken in rank order, so they repeat at a fixed number of ranks. Sums that must not depend on the
 // number of ranks are taken by the caller, in index order, over gathered blocks.
@@ -45,11 +45,29 @@ class Communicator {
   virtual void broadcast(std::byte* buffer, size_t bytes, int root) = 0;
   virtual void barrier() = 0;
 
+  // Between them, which may be nested, this rank is not late (LongWork).
+  virtual void begin_long_work() noexcept {}
+  virtual void end_long_work() noexcept {}
+
   // Makes every rank's present and later calls fail with Error{retry} and this reason. From any thread.
   virtual void abort(const std::string& reason) noexcept = 0;
 
   // Seconds spent waiting in collectives since construction (comm_ms).
   virtual double wait_seconds() const = 0;
+};
+
+// For as long as it lives: this rank does what takes the time it takes, such as reading and writing files,
+// and the others wait past their deadline. They still find out when it is gone, or stopped by a signal. Not
+// around what may hang for good, such as a call to the driver: there the deadline is what ends a job.
+class LongWork {
+ public:
+  explicit LongWork(Communicator& comm) : comm_(comm) { comm_.begin_long_work(); }
+  LongWork(const LongWork&) = delete;
+  LongWork& operator=(const LongWork&) = delete;
+  ~LongWork() { comm_.end_long_work(); }
+
+ private:
+  Communicator& comm_;
 };
 
 // One rank: identity.

@@ -39,8 +39,8 @@ class Exchange {
   virtual void gather(const std::vector<Gathered>& buffers) = 0;
 
   // The same, but later work of the compute stream sees rows before `end` only after await(end): rows arrive
-  // in the order of their index, in pieces (of an option's bytes). All buffers have the same rows.
-  // await_all() comes before any other call.
+  // in the order of their index, in pieces: of an option's bytes, or of more, so that there are 32 at most.
+  // All buffers have the same rows. await_all() comes before any other call.
   virtual void gather_in_pieces(const std::vector<Gathered>& buffers) = 0;
   virtual void await(int64_t end) = 0;
   virtual void await_all() = 0;

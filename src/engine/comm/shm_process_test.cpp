@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/base/clock.h"
@@ -39,7 +41,9 @@ class ShmProcess : public testing::Test {
     int result = 1;
     try {
       const auto comm = make_shm_communicator({fd_, rank, 3, deadline_});
-      for (;;) comm->barrier();
+      for (int i = 0; rank != 2 || i != meetings_of_rank_2_; ++i) comm->barrier();
+      const LongWork work(*comm);
+      for (;;) ::pause();
     } catch (const Error& error) {
       const bool named = std::string(error.what()).find("rank 2") != std::string::npos;
       result = error.code() == ErrorCode::retry && named ? 0 : 1;
@@ -54,17 +58,26 @@ class ShmProcess : public testing::Test {
   };
 
   // What this rank is told after the signal to rank 2.
-  Failure meet_until_error(int signal) {
-    double sent = 0;
+  Failure meet_until_error(int signal, double after = 0) {
+    double sent = 0, told = 0;
+    Failure failure;
+    std::thread sender;
     try {
       const auto comm = make_shm_communicator({fd_, 0, 3, deadline_});
-      for (int i = 0; i < 100; ++i) comm->barrier();
-      sent = monotonic_seconds();
-      ::kill(peers_[1], signal);
+      for (int i = 0; i < kMeetings; ++i) comm->barrier();
+      sender = std::thread([&] {
+        std::this_thread::sleep_for(std::chrono::duration<double>(after));
+        sent = monotonic_seconds();
+        ::kill(peers_[1], signal);
+      });
       for (;;) comm->barrier();
     } catch (const Error& error) {
-      return {error.what(), error.code(), monotonic_seconds() - sent};
+      told = monotonic_seconds();
+      failure = {error.what(), error.code(), 0};
     }
+    if (sender.joinable()) sender.join();
+    failure.seconds = told - sent;
+    return failure;
   }
 
   int exit_code_of_rank_1() {
@@ -73,6 +86,8 @@ class ShmProcess : public testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
+  static constexpr int kMeetings = 100;
+  int meetings_of_rank_2_ = -1;  // after which it is at LongWork for ever; -1: it goes on meeting the others
   int fd_ = -1;
   pid_t reaped_ = 0;
   std::vector<pid_t> peers_;
@@ -96,6 +111,33 @@ TEST_F(ShmProcess, StoppedRankIsNamedAtTheDeadline) {
   const std::string state = "within 2 s (pid " + std::to_string(peers_[1]) + " is stopped: state T)";
   EXPECT_NE(failure.message.find(state), std::string::npos) << failure.message;
   EXPECT_GE(failure.seconds, 1.9);
+  EXPECT_LT(failure.seconds, 10);
+  EXPECT_EQ(exit_code_of_rank_1(), 0);
+}
+
+class ShmProcessAtWork : public ShmProcess {
+ protected:
+  void SetUp() override {
+    meetings_of_rank_2_ = kMeetings;
+    ShmProcess::SetUp();
+  }
+};
+
+TEST_F(ShmProcessAtWork, IsWaitedForUntilItIsKilled) {
+  const Failure failure = meet_until_error(SIGKILL, deadline_ + 1);
+  EXPECT_EQ(failure.code, ErrorCode::retry);
+  const std::string expected = "rank 2 (pid " + std::to_string(peers_[1]) + ") is gone";
+  EXPECT_NE(failure.message.find(expected), std::string::npos) << failure.message;
+  EXPECT_GE(failure.seconds, 0) << "it was not waited for";
+  EXPECT_LT(failure.seconds, deadline_);
+  EXPECT_EQ(exit_code_of_rank_1(), 0);
+}
+
+TEST_F(ShmProcessAtWork, IsLateOnceItIsStopped) {
+  const Failure failure = meet_until_error(SIGSTOP, deadline_ + 0.5);
+  EXPECT_EQ(failure.code, ErrorCode::retry);
+  EXPECT_NE(failure.message.find("rank 2 did not reach barrier #"), std::string::npos) << failure.message;
+  EXPECT_GE(failure.seconds, 1.8);
   EXPECT_LT(failure.seconds, 10);
   EXPECT_EQ(exit_code_of_rank_1(), 0);
 }

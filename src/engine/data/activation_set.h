@@ -18,12 +18,14 @@ class ActivationSet {
  public:
   // Error{bad_data}: nothing there, damaged or mixed shards, another d_in; names the file, what was found,
   // what is accepted. `tensor` empty: the only tensor of each file.
+  // `readers`: how many threads a BatchLoader shall read it with; results do not depend on it.
   static std::shared_ptr<const ActivationSet> open(const std::filesystem::path& path,
-                                                   const std::string& tensor);
+                                                   const std::string& tensor, int readers = 1);
   virtual ~ActivationSet() = default;
 
   virtual int64_t rows() const = 0;
   virtual int64_t d_in() const = 0;
+  virtual int readers() const { return 1; }  // as said at opening
   virtual int64_t files() const = 0;
   virtual int64_t bytes() const = 0;                                       // of all files
   virtual std::string dtype() const = 0;                                   // "F16"

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <numeric>
 #include <set>
+#include <thread>
 
 #include "common/base/error.h"
 #include "common/base/file.h"
@@ -101,6 +102,46 @@ TEST_F(Data, BadRowsAreFoundWhenRead) {
   expect_error([&] { row(*set, 1); }, "row 1, column 1");
   fs::resize_file(folder_ / "a.safetensors", fs::file_size(folder_ / "a.safetensors") - 4);
   expect_error([&] { row(*set, 2); }, "a.safetensors");
+}
+
+TEST_F(Data, NotFiniteInEveryType) {
+  std::vector<float> f32(200, 1);
+  std::vector<uint16_t> f16(200, 0x7bff), bf16(200, 0x7f7f);  // the largest finite ones
+  f32[150] = -INFINITY, f16[151] = 0xfc00, bf16[152] = 0x7fc0;
+  f32[199] = NAN, f16[199] = 0x7e00, bf16[199] = 0xff80;  // the first one is told
+  shard<float>("a32.safetensors", "F32", {2, 100}, f32);
+  shard<uint16_t>("a16.safetensors", "F16", {2, 100}, f16);
+  shard<uint16_t>("b16.safetensors", "BF16", {2, 100}, bf16);
+  for (const auto& [name, column] : {std::pair{"a32", 50}, {"a16", 51}, {"b16", 52}}) {
+    const auto set = ActivationSet::open(folder_ / fmt::format("{}.safetensors", name), "");
+    EXPECT_GT(row(*set, 0, 0.5f)[99], 0);
+    expect_error([&] { row(*set, 1, 0.5f); },
+                 fmt::format("{}.safetensors: row 1, column {} is not a finite number", name, column));
+  }
+}
+
+// Each has the file open for itself; one that is replaced under its name is still the one that was opened.
+TEST_F(Data, SeveralReaders) {
+  std::vector<float> values(3000);
+  std::iota(values.begin(), values.end(), 0.0f);
+  shard<float>("a.safetensors", "F32", {1000, 3}, values);
+  const auto descriptors = [] {
+    return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
+  };
+  const auto before = descriptors();
+  auto set = ActivationSet::open(folder_, "", 4);
+  EXPECT_EQ(set->readers(), 4);
+  EXPECT_EQ(descriptors(), before + 4);
+  shard<float>("b.safetensors", "F32", {1000, 3}, std::vector<float>(3000));
+  fs::rename(folder_ / "b.safetensors", folder_ / "a.safetensors");
+  std::vector<std::thread> threads;
+  for (int64_t t = 0; t < 8; ++t)
+    threads.emplace_back([&, t] {
+      for (int64_t r = t; r < 1000; r += 8) EXPECT_EQ(row(*set, r)[2], static_cast<float>(3 * r + 2));
+    });
+  for (std::thread& thread : threads) thread.join();
+  set.reset();
+  EXPECT_EQ(descriptors(), before);
 }
 
 TEST(Order, IsAPermutationOfEachEpoch) {

@@ -62,13 +62,17 @@ void Checkpointer::restore(int64_t step, TrainingState& state) {
   const auto manifest = read_manifest(run_ / "checkpoints" / checkpoint_name(step));
   state.from_json(manifest.state);
   const Copies copies = place(state);
-  read_checkpoint_rows(manifest, state.share.first_latent, state.share.last_latent, copies.rows);
-  read_checkpoint_shared(manifest, copies.shared);
+  {
+    const LongWork reading(comm_);
+    read_checkpoint_rows(manifest, state.share.first_latent, state.share.last_latent, copies.rows);
+    read_checkpoint_shared(manifest, copies.shared);
+  }
   for (const auto& [to, from, bytes] : copies.moves) backend_.write(to, from, bytes);
 }
 
 // On rank 0.
 void Checkpointer::begin(int64_t step) {
+  const LongWork clearing(comm_);  // of what a crash has left there
   try {
     begin_checkpoint(files_, run_, step);
   } catch (const Error& error) {
@@ -159,6 +163,7 @@ void Checkpointer::settle(const std::vector<Signals>& signals) {
 }
 
 void Checkpointer::publish(const std::vector<Signals>& signals) {
+  const LongWork writing(comm_);
   uint64_t bytes = 0;
   try {
     if (failed_) return abandon_checkpoint(files_, run_, step_);
@@ -234,9 +239,14 @@ void Checkpointer::not_saved(const std::string& reason) {
        fmt::format("the checkpoint of step {} was not saved; the one before it stays: {}", step_, reason));
 }
 
+void Checkpointer::wait_for_files() {
+  const LongWork writing(comm_);
+  if (thread_.joinable()) thread_.join();
+}
+
 bool Checkpointer::finish() {
   if (!saving_) return !failed_;
-  if (thread_.joinable()) thread_.join();
+  wait_for_files();
   Signals mine{};
   fill(mine);
   std::vector<Signals> all(static_cast<size_t>(comm_.size()));

@@ -55,6 +55,7 @@ class Checkpointer {
   bool look_for_room(const TrainingState& state, bool asked);
   void write(int64_t first, int64_t last, std::vector<CheckpointTensor> rows,
              std::vector<CheckpointTensor> shared);
+  void wait_for_files();
   void publish(const std::vector<Signals>& signals);
   void keep_newest();
   void tell(int64_t step, uint64_t bytes);

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <thread>
 
+#include "common/base/proc.h"
 #include "common/base/random.h"
 #include "engine/data/order.h"
 #include "engine/train/state.h"
@@ -83,6 +85,8 @@ std::vector<double> geometric_median(const std::vector<float>& sample, int64_t n
 
 // Rows of so many latents are made at a time, before they go to the device.
 constexpr int64_t kRowsAtOnce = 256;
+// A thread with fewer of them costs more than it saves.
+constexpr int64_t kNormalsOfAThread = 32768;
 
 void make_rows(uint64_t seed, int64_t first, int64_t last, int64_t n, double encoder_scale, float* enc,
                float* dec) {
@@ -101,13 +105,28 @@ void make_rows(uint64_t seed, int64_t first, int64_t last, int64_t n, double enc
   }
 }
 
-void set_weights(TrainingState& state, const RunConfig& config, double encoder_scale, Backend& backend) {
+// Every element is a function of its place alone, so whoever makes a row makes the same bits.
+void make_rows_by_threads(int threads, uint64_t seed, int64_t first, int64_t last, int64_t n,
+                          double encoder_scale, float* enc, float* dec) {
+  const int64_t useful = std::min<int64_t>(threads, (last - first) * n / kNormalsOfAThread);
+  const int64_t parts = std::clamp<int64_t>(useful, 1, last - first);
+  const auto make_part = [=](int64_t part) {
+    const int64_t begin = (last - first) * part / parts, end = (last - first) * (part + 1) / parts;
+    make_rows(seed, first + begin, first + end, n, encoder_scale, enc + begin * n, dec + begin * n);
+  };
+  std::vector<std::jthread> others;
+  for (int64_t part = 1; part < parts; ++part) others.emplace_back(make_part, part);
+  make_part(0);
+}
+
+void set_weights(TrainingState& state, const RunConfig& config, double encoder_scale, Backend& backend,
+                 int threads) {
   const int64_t n = state.weights.W_enc.cols;
   std::vector<float> enc(static_cast<size_t>(kRowsAtOnce * n)), dec(enc.size());
   for (int64_t first = state.share.first_latent; first < state.share.last_latent; first += kRowsAtOnce) {
     const int64_t last = std::min(state.share.last_latent, first + kRowsAtOnce);
-    make_rows(static_cast<uint64_t>(config.train.seed), first, last, n, encoder_scale, enc.data(),
-              dec.data());
+    make_rows_by_threads(threads, static_cast<uint64_t>(config.train.seed), first, last, n, encoder_scale,
+                         enc.data(), dec.data());
     const size_t bytes = static_cast<size_t>((last - first) * n) * sizeof(float);
     backend.write(state.weights.W_enc.row<float>(first), enc.data(), bytes);
     backend.write(state.weights.W_dec.row<float>(first), dec.data(), bytes);
@@ -129,7 +148,7 @@ DataStart sample_data(const RunConfig& config, const ActivationSet& set) {
 }
 
 void initialize_state(TrainingState& state, const RunConfig& config, const Architecture& architecture,
-                      const DataStart& start, Backend& backend, Communicator& comm) {
+                      const DataStart& start, Backend& backend, Communicator& comm, int threads) {
   const int64_t n = state.weights.W_enc.cols;
   std::vector<double> told(static_cast<size_t>(n) + 1);
   if (comm.rank() == 0) {
@@ -140,7 +159,8 @@ void initialize_state(TrainingState& state, const RunConfig& config, const Archi
   state.scale = told.back();
   const std::vector<float> b_dec(told.begin(), told.end() - 1);
   backend.write(state.weights.b_dec.data, b_dec.data(), b_dec.size() * sizeof(float));
-  set_weights(state, config, architecture.encoder_scale(n, state.weights.W_enc.rows), backend);
+  if (threads == 0) threads = static_cast<int>(allowed_cores().size());
+  set_weights(state, config, architecture.encoder_scale(n, state.weights.W_enc.rows), backend, threads);
 }
 
 }  // namespace saemill

@@ -51,8 +51,8 @@ struct DataStart {
 DataStart sample_data(const RunConfig& config, const ActivationSet& set);
 
 // Collective. Decoder rows are random unit vectors by (seed, element): each rank makes those of its latents.
-// Of `start` only rank 0's is used.
+// Of `start` only rank 0's is used. `threads` 0: the cores of the affinity mask; the bits are the same.
 void initialize_state(TrainingState& state, const RunConfig& config, const Architecture& architecture,
-                      const DataStart& start, Backend& backend, Communicator& comm);
+                      const DataStart& start, Backend& backend, Communicator& comm, int threads = 0);
 
 }  // namespace saemill

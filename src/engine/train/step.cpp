@@ -1,7 +1,6 @@
 #include "engine/train/step.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "common/base/clock.h"
@@ -227,10 +226,11 @@ LatentTask Step::latent_task() const {
 
 std::vector<std::pair<std::string, View>> Step::common_state() {
   exchange_.await_all();
-  std::vector<std::pair<std::string, View>> all{{"b_dec", state_.weights.b_dec},
-                                                {"m.b_dec", state_.m.b_dec},
-                                                {"v.b_dec", state_.v.b_dec},
-                                                {"b_enc", state_.weights.b_enc},
+  const SaeViews &weights = state_.weights, &m = state_.m, &v = state_.v;
+  std::vector<std::pair<std::string, View>> all{{"b_dec", weights.b_dec},
+                                                {"m.b_dec", m.b_dec},
+                                                {"v.b_dec", v.b_dec},
+                                                {"b_enc", weights.b_enc},
                                                 {"last_fired", state_.last_fired},
                                                 {"packed.encoder", state_.packed.encoder},
                                                 {"packed.decoder", state_.packed.decoder}};
@@ -251,9 +251,9 @@ void Step::gather_latents(bool later) {
              by_block = gathered_bounds(M, chunk, kBlock, ranks),
              by_chunk = gathered_bounds(M, chunk, chunk, ranks);
   const auto column = [](View view) { return View{view.data, view.dtype, view.cols, 1}; };
-  const std::vector<Gathered> copies{{state_.packed.encoder, by_chunk},
-                                     {state_.packed.decoder, by_chunk},
-                                     {state_.packed.decoder_transposed, by_chunk}};
+  std::vector<Gathered> copies;
+  for (const View& view : {state_.packed.encoder, state_.packed.decoder, state_.packed.decoder_transposed})
+    copies.push_back({view, by_chunk});
   std::vector<Gathered> buffers{{column(state_.weights.b_enc), by_latent},
                                 {column(state_.last_fired), by_latent},
                                 {latent_block_sums_, by_block},
@@ -300,7 +300,10 @@ void Step::update(bool sparse) {
 View Step::next_batch(BatchLoader& loader) {
   const int64_t rows = state_.share.last_row - state_.share.first_row;
   std::span<const float> values;
-  timed("data_wait", [&] { values = loader.next(); });
+  timed("data_wait", [&] {
+    const LongWork reading(comm_);
+    values = loader.next();
+  });
   View x{reinterpret_cast<std::byte*>(const_cast<float*>(values.data())), DType::f32, rows,
          state_.weights.W_enc.cols};
   timed("stage", [&] { x = backend_.stage(x); });
@@ -344,37 +347,6 @@ void Step::run_recorded(const View& x, const StepInput& input, StepResult& resul
     sum_batch(input);
     update(true);
   });
-}
-
-void Step::check_finite(double mse) const {
-  if (!std::isfinite(mse))
-    fail(ErrorCode::bad_data, "step {}: the loss is not finite ({}); a lower train.lr may help", state_.step,
-         mse);
-}
-
-void Step::ensure_finite() const {
-  double error = 0;
-  backend_.read(&error, sums_.as<double>() + kSquaredError, sizeof error);
-  check_finite(error / static_cast<double>(config_.train.batch_size));
-}
-
-void Step::read_result(const StepInput& input, StepResult& result) const {
-  const auto batch = static_cast<double>(config_.train.batch_size);
-  std::array<double, kStepSums> sums{};
-  backend_.read(sums.data(), sums_.data, sizeof sums);
-  result.known = true;
-  result.mse = sums[kSquaredError] / batch;
-  result.l1_norm = sums[kL1] / batch;
-  result.l0 = sums[kL0] / batch;
-  result.aux_mse = sums[kAuxSquaredError] / batch;
-  result.dead = static_cast<int64_t>(sums[kDeadLatents]);
-  result.grad_norm = std::sqrt(sums[kGradientSquares]);
-  if (!input.log) return;
-  std::vector<double> moments(static_cast<size_t>(moment_sums_.cols));
-  backend_.read(moments.data(), moment_sums_.data, moments.size() * sizeof(double));
-  double mean_square = 0;
-  for (size_t i = 0; i + 1 < moments.size(); ++i) mean_square += std::pow(moments[i] / batch, 2);
-  result.total_variance = moments.back() / batch - mean_square;
 }
 
 StepResult Step::run(BatchLoader& loader, const StepInput& input) {

@@ -27,7 +27,7 @@ class Trainer {
         backend_(*device_.backend),
         plan_(make_plan({config_, set_->d_in(), comm.size(), options.threads, backend_.packed_chunk_bytes(),
                          device_.memory})),
-        start_(comm.rank() == 0 && !options.resume_step ? sample_data(config_, *set_) : DataStart{}),
+        start_(comm.rank() == 0 && !options.resume_step ? sample() : DataStart{}),
         share_(share_of(plan_.micro_batch_size, config_.sae.d_sae, comm.rank(), comm.size())),
         arena_(plan_, comm, backend_, share_.first_latent),
         architecture_(make_architecture(config_.sae)),
@@ -44,7 +44,10 @@ class Trainer {
                         {"backend", backend_.name()},
                         {"exchange", device_.exchange->name()},
                         {"plan", plan_.to_json()}});
-    if (comm_.rank() == 0 && options_.resume_step) checkpointer_.tell_restored(*options_.resume_step);
+    if (comm_.rank() == 0 && options_.resume_step) {
+      const LongWork reading(comm_);
+      checkpointer_.tell_restored(*options_.resume_step);
+    }
     const Request request = train_steps();
     reporter_.progress(state_.step, "checkpoint");
     device_.exchange->finish();
@@ -59,6 +62,11 @@ class Trainer {
   }
 
  private:
+  DataStart sample() const {
+    const LongWork reading(comm_);
+    return sample_data(config_, *set_);
+  }
+
   Request train_steps() {
     BatchLoader loader(set_, loader_options(), slots());
     TrainingMetrics metrics(config_, comm_, *device_.exchange);
@@ -84,6 +92,8 @@ class Trainer {
       initialize_state(state_, config_, *architecture_, start_, backend_, comm_);
       start_ = {};
     }
+    // Ranks read at their own pace, and the exchange between GPUs does not know LongWork.
+    comm_.barrier();
     backend_.pack(state_.weights, state_.packed, state_.share.first_latent, state_.share.last_latent);
     step_.share_state();
   }
@@ -145,6 +155,7 @@ class Trainer {
     // next.
     if (device_.memory == DeviceMemory::gpu) device_.exchange.reset();
     comm_.barrier();  // all have released theirs before the evaluation takes memory
+    // The others are done. Rank 0 meets them no more, so it may take its time.
     if (comm_.rank() == 0) {
       export_weights();
       const SaeWeights sae = read_sae(options_.run / "sae");
@@ -157,7 +168,6 @@ class Trainer {
       reporter_.report(
           {{"event", "finished"}, {"step", state_.step}, {"finalized_early", early}, {"report", report}});
     }
-    comm_.barrier();
     return Outcome::finished;
   }
 

@@ -30,8 +30,8 @@ struct TrainerOptions {
 
 enum class Outcome { finished, paused };
 
-// Collective. Runs to the end, to a finish request (exports) or to a pause request (saves). Error: as its
-// code says.
+// Collective. Runs to the end, to a finish request (exports) or to a pause request (saves). Rank 0 exports
+// and evaluates after the others have returned. Error: as its code says.
 Outcome train(const TrainerOptions& options, std::shared_ptr<const ActivationSet> set, Communicator& comm,
               Reporter& reporter, FileSystem& files = real_file_system());
 

@@ -101,6 +101,7 @@ static_assert(sizeof(FieldValue) == 40);
 inline constexpr uint32_t kFieldNvlinkTx = 138, kFieldNvlinkRx = 139;  // KiB, all links by scope kAllLinks
 inline constexpr uint32_t kFieldRemapPending = 144, kFieldRemapFailure = 145;
 inline constexpr uint32_t kFieldPcieTxBytes = 197, kFieldPcieRxBytes = 198;
+inline constexpr uint32_t kFieldRecoveryAction = 230;
 inline constexpr uint32_t kAllLinks = 0xFFFFFFFF;
 
 struct EventData {

@@ -219,6 +219,17 @@ void Gpu::read_slow() {
   }
   if (ask(library_.persistence_mode, handle_, &value)) device_.persistence_mode = value != 0;
   read_ecc();
+  read_recovery_action();
+}
+
+// A driver that does not know the field says so in it; that must not end the other questions for fields.
+void Gpu::read_recovery_action() {
+  if (!usable()) return;
+  FieldValue value{};
+  value.field = kFieldRecoveryAction;
+  const bool told =
+      library_.call(library_.field_values, handle_, 1, &value) == kSuccess && value.result == kSuccess;
+  health_.on_recovery_action(told ? std::optional(value.value.u32) : std::nullopt);
 }
 
 void Gpu::read_ecc() {

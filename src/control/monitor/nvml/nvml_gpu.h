@@ -57,6 +57,7 @@ class Gpu {
   void read_traffic(double now);
   void read_slow();
   void read_ecc();
+  void read_recovery_action();
 
   Library& library_;
   unsigned nvml_index_ = 0;

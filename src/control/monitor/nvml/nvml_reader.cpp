@@ -156,7 +156,7 @@ Reading Reader::read(double now, double epoch) {
       if (gpu->device().uuid == event.uuid && event.xid != 0) gpu->tracker().on_xid(event.xid, epoch);
     }
     stale_ = stale_ || event.mig_config;
-    slow = slow || event.double_bit_ecc;  // reads the counters
+    slow = slow || event.double_bit_ecc || event.xid != 0;  // reads the counters and the recovery action
   }
   for (const auto& gpu : gpus_) {
     gpu->read(slow, now, epoch);

@@ -6,13 +6,17 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
+
+#include "control/monitor/nvml/pci_gpus.h"
 
 namespace saemill::nvml {
 namespace {
 
 constexpr double kRetryLibrarySeconds = 30;
+constexpr size_t kMostEvents = 4096;
 
 double thread_cpu_seconds() {
   timespec time{};
@@ -29,6 +33,7 @@ struct Session::Shared {
   std::shared_ptr<Library> library;
   double library_tried = -kRetryLibrarySeconds;
   SessionStatus status;
+  std::vector<GpuEvent> events;
 };
 
 namespace {
@@ -107,12 +112,22 @@ void Session::read_once(Shared& shared, std::unique_ptr<Reader>& reader) {
   using State = SessionStatus::State;
   if (!reading) {
     status.state = State::absent;
+  } else if (reading->result == kDriverNotLoaded && !may_have_gpu()) {
+    status.state = State::absent;
+    status.message =
+        "no NVIDIA driver: its library is there, but no driver is loaded, and no NVIDIA GPU is on the PCI "
+        "bus";
+    status.library = shared.library->path();
   } else {
     status.state = reading->result == kSuccess ? State::answering : State::failing;
     status.message = reading->result == kSuccess ? "" : describe(reading->result);
     status.costs = shared.library->costs();
     status.missing = shared.library->missing();
     status.library = shared.library->path();
+    auto& events = shared.events;
+    events.insert(events.end(), reading->events.begin(), reading->events.end());
+    if (events.size() > kMostEvents)
+      events.erase(events.begin(), events.end() - static_cast<std::ptrdiff_t>(kMostEvents));
     status.reading = std::move(reading);
   }
   shared.done.notify_all();
@@ -139,6 +154,11 @@ SessionStatus Session::status() const {
                                  call != nullptr ? call : "a call", shared_->library->hanging_for());
   }
   return status;
+}
+
+std::vector<GpuEvent> Session::take_events() {
+  const std::lock_guard lock(shared_->mutex);
+  return std::exchange(shared_->events, {});
 }
 
 SessionStatus Session::read_now(double timeout) {

@@ -13,7 +13,7 @@ namespace saemill::nvml {
 struct SessionStatus {
   enum class State {
     starting,  // no reading yet
-    absent,    // no library: no NVIDIA driver on this machine
+    absent,    // no library; or one without a driver, where the machine has no NVIDIA GPU either
     failing,   // the library is there, the driver refuses
     answering,
     hanging,  // a call has not come back for kHangSeconds
@@ -46,6 +46,8 @@ class Session {
   SessionStatus status() const;
   // Requests, and waits for a reading that began after this call, at most `timeout` seconds.
   SessionStatus read_now(double timeout);
+  // What happened in all readings since this was last called; of a storm, the newest.
+  std::vector<GpuEvent> take_events();
 
  private:
   struct Shared;

@@ -27,7 +27,8 @@ struct UniqueId {
   char internal[128];
 };
 
-// As of 2.18. Later versions append members and take the size for what the caller knows.
+// As of 2.18, and the member that 2.26 has put into the padding at its end: 2.26 reads it whatever the
+// version says. Later versions append members and take the size for what the caller knows.
 struct Config {
   size_t size = sizeof(Config);
   unsigned magic = 0xcafebeef;
@@ -38,6 +39,8 @@ struct Config {
   int max_ctas = INT_MIN;
   const char* net_name = nullptr;
   int split_share = INT_MIN;
+  int traffic_class = INT_MIN;
 };
+static_assert(sizeof(Config) == 48 && offsetof(Config, traffic_class) == 44, "no padding is left unset");
 
 }  // namespace saemill::nccl

@@ -15,7 +15,7 @@ namespace saemill {
 struct NcclOptions {
   Communicator& host;                       // of the same ranks; used while the exchange is made
   const gpu::Stream& compute;               // outlives the exchange
-  int64_t piece_bytes = int64_t{32} << 20;  // each piece is one operation of NCCL
+  int64_t piece_bytes = int64_t{32} << 20;  // at least; each piece is one group of NCCL
   double deadline_seconds = 60;
   // NCCL_* from the configuration, put into the environment before the library is loaded. It is loaded once
   // per process, so a second exchange cannot change them.

@@ -43,6 +43,7 @@ struct RankSlot {
   alignas(64) std::atomic<uint64_t> arrived;  // phases entered
   std::atomic<int32_t> pid;                   // 0 until the rank joins
   std::atomic<uint64_t> start_time;           // with the pid names one process, though pids return
+  std::atomic<int32_t> long_work;             // not 0: the others are patient (LongWork)
   CallRecord calls[2];                        // of the even and the odd phase entered last
 };
 

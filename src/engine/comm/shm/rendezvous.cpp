@@ -131,6 +131,7 @@ void Rendezvous::check_agreement(uint64_t phase) {
 
 void Rendezvous::wait(uint64_t phase, const Call& call) {
   const double start = monotonic_seconds();
+  due_.assign(static_cast<size_t>(size_), start + deadline_);
   for (int spin = 0; spin < spins_ && !all_arrived(phase); ++spin) relax();
   for (;;) {
     const uint32_t bell = page_.bell.load(std::memory_order_acquire);
@@ -138,12 +139,12 @@ void Rendezvous::wait(uint64_t phase, const Call& call) {
     check();
     ::syscall(SYS_futex, &page_.bell, FUTEX_WAIT, bell, &kSlice, nullptr, 0);
     if (all_arrived(phase)) break;
-    check_peers(phase, call, monotonic_seconds() - start);
+    check_peers(phase, call, monotonic_seconds());
   }
   waited_ += monotonic_seconds() - start;
 }
 
-void Rendezvous::check_peers(uint64_t phase, const Call& call, double waited) {
+void Rendezvous::check_peers(uint64_t phase, const Call& call, double now) {
   check();
   std::string gone, late;
   for (int r = 0; r < size_; ++r) {
@@ -154,11 +155,14 @@ void Rendezvous::check_peers(uint64_t phase, const Call& call, double waited) {
     // In tests ranks are threads of this process: then there is nothing to ask about.
     const bool known = pid != 0 && pid != ::getpid() && start_time != 0 && start_time_ != 0;
     const ProcessStat status = known ? process_stat(pid) : ProcessStat{};
+    const bool stopped = status.state == 'T' || status.state == 't';
+    double& due = due_[static_cast<size_t>(r)];
+    if (slot.long_work.load() != 0 && !stopped) due = now + deadline_;
     // It may have arrived and ended, both after the first look.
     if (slot.arrived.load(std::memory_order_seq_cst) > phase) continue;
     if (known && has_ended(status, static_cast<int64_t>(start_time)))
       gone += fmt::format("{}rank {} (pid {}) is gone", gone.empty() ? "" : "; ", r, pid);
-    else
+    else if (now > due)
       late += fmt::format("{}rank {} did not reach {} #{} within {:g} s ({})", late.empty() ? "" : "; ", r,
                           operation_name(call.operation), call.sequence, deadline_,
                           describe_state(pid, status.state));
@@ -166,7 +170,7 @@ void Rendezvous::check_peers(uint64_t phase, const Call& call, double waited) {
   if (!gone.empty())
     stop_and_throw(ErrorCode::retry, fmt::format("{}; the others wait for it in {} #{}", gone,
                                                  operation_name(call.operation), call.sequence));
-  if (waited > deadline_ && !late.empty()) stop_and_throw(ErrorCode::retry, late);
+  if (!late.empty()) stop_and_throw(ErrorCode::retry, late);
 }
 
 void Rendezvous::stop(ErrorCode code, const std::string& reason) noexcept {

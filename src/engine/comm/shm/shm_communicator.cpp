@@ -72,6 +72,8 @@ class ShmCommunicator final : public Communicator {
   bool is_shared() const override { return true; }
   double wait_seconds() const override { return meeting_.waited_seconds(); }
   void abort(const std::string& reason) noexcept override { meeting_.stop(ErrorCode::retry, reason); }
+  void begin_long_work() noexcept override { meeting_.begin_long_work(); }
+  void end_long_work() noexcept override { meeting_.end_long_work(); }
   void barrier() override { meeting_.enter(next(Operation::barrier, 0, 0)); }
 
   std::byte* allocate(size_t bytes) override {
@@ -79,7 +81,7 @@ class ShmCommunicator final : public Communicator {
     const Call call = next(Operation::allocate, bytes, 0);
     try {
       const size_t count = round_to_page(std::max<size_t>(bytes, 1));
-      if (rank_ == 0) segment_.reserve(end_, count);
+      if (rank_ == 0) reserve(count);
       meeting_.enter(call);
       std::byte* memory = segment_.map(end_, count);
       end_ += count;
@@ -169,6 +171,12 @@ class ShmCommunicator final : public Communicator {
   std::byte* map_head() {
     segment_.reserve(0, end_);
     return segment_.map(0, end_);
+  }
+
+  // The kernel clears what it gives: some seconds for each 10 GB.
+  void reserve(size_t count) {
+    const LongWork clearing(*this);
+    segment_.reserve(end_, count);
   }
 
   // Also stops the others, who would wait for this rank.

@@ -10,6 +10,9 @@
 namespace saemill {
 namespace {
 
+// Each piece costs the host an operation. So many hide all but 1/32 of what could be hidden: docs/scaling.md.
+constexpr int64_t kMostPieces = 32;
+
 bool ascending_within(const std::vector<int64_t>& bounds, int64_t rows) {
   return bounds.front() >= 0 && bounds.back() <= rows && std::is_sorted(bounds.begin(), bounds.end());
 }
@@ -58,7 +61,8 @@ void StreamedExchange::gather_in_pieces(const std::vector<Gathered>& buffers) {
     ensure(!buffer.view || buffer.view.rows == rows, "buffers of other rows are gathered in pieces");
   const auto row_bytes = static_cast<int64_t>(row_bytes_of(buffers));
   if (rows == 0 || row_bytes == 0) return;
-  const int64_t piece_rows = std::max<int64_t>(1, piece_bytes_ / row_bytes);
+  const int64_t piece_rows =
+      std::max({int64_t{1}, piece_bytes_ / row_bytes, (rows + kMostPieces - 1) / kMostPieces});
   start_after_compute();
   for (int64_t first = 0; first < rows; first += piece_rows) {
     const int64_t last = std::min(rows, first + piece_rows);

@@ -1,0 +1,148 @@
+// The loader's threads: the same batches, the same errors, and none left behind.
+#include "engine/data/batch_loader.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <set>
+#include <thread>
+
+#include "common/base/error.h"
+#include "engine/data/order.h"
+
+namespace saemill {
+namespace {
+
+constexpr int64_t kWidth = 16384;  // four rows are a task
+
+// Row r holds r. Bad rows throw their number; a slow one takes longer than all others together.
+class Rows final : public ActivationSet {
+ public:
+  Rows(int64_t rows, int readers) : rows_(rows), readers_(readers) {}
+  int64_t rows() const override { return rows_; }
+  int64_t d_in() const override { return kWidth; }
+  int readers() const override { return readers_; }
+  int64_t files() const override { return 0; }
+  int64_t bytes() const override { return 0; }
+  std::string dtype() const override { return "F32"; }
+  std::string tensor() const override { return ""; }
+  const std::map<std::string, std::string>& metadata() const override { return metadata_; }
+  void read(int64_t row, float scale, std::span<float> out) const override {
+    ++reads;
+    if (row == slow) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    if (bad.contains(row)) fail(ErrorCode::bad_data, "row {} is bad", row);
+    std::fill(out.begin(), out.end(), scale * static_cast<float>(row));
+  }
+
+  std::set<int64_t> bad;
+  int64_t slow = -1;
+  mutable std::atomic<int64_t> reads{0};
+
+ private:
+  const int64_t rows_;
+  const int readers_;
+  std::map<std::string, std::string> metadata_;
+};
+
+int64_t threads_now() {
+  int64_t count = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) ++count;
+  return count;
+}
+
+// Thirty rows a batch are eight tasks; two spans of two slots.
+struct Memory {
+  static constexpr int64_t kBatch = 30;
+  std::vector<float> values = std::vector<float>(4 * kBatch * kWidth);
+  std::vector<std::span<float>> halves() {
+    return {std::span(values).first(values.size() / 2), std::span(values).last(values.size() / 2)};
+  }
+  BatchLoaderOptions options(int64_t steps) const { return {9, kBatch, 0, kBatch, 0, steps, 0.5f}; }
+};
+
+class Loader : public testing::TestWithParam<int> {};
+
+TEST_P(Loader, BatchesAreThoseOfOneThread) {
+  const auto set = std::make_shared<Rows>(1000, GetParam());
+  Memory memory;
+  BatchLoader loader(set, memory.options(50), memory.halves());
+  std::set<const float*> slots;
+  for (int64_t step = 0; step < 50; ++step) {
+    const auto batch = loader.next();
+    slots.insert(batch.data());
+    ASSERT_EQ(batch.size(), static_cast<size_t>(Memory::kBatch * kWidth));
+    for (int64_t r = 0; r < Memory::kBatch; ++r)
+      for (const int64_t column : {int64_t{0}, kWidth - 1})
+        ASSERT_EQ(batch[static_cast<size_t>(r * kWidth + column)],
+                  0.5f * static_cast<float>(row_at(step * Memory::kBatch + r, 1000, 9)));
+  }
+  EXPECT_EQ(slots.size(), 4u);
+  EXPECT_THROW(loader.next(), Error);
+}
+
+// However late its thread is: the row of the lowest position, after all batches before its own.
+TEST_P(Loader, TheFirstBadRowIsTold) {
+  for (const int64_t first : {0, 61, 75, 89}) {
+    const auto set = std::make_shared<Rows>(1000, GetParam());
+    const auto row_of = [](int64_t position) { return row_at(position, 1000, 9); };
+    set->slow = row_of(first);
+    for (const int64_t position : {first, first + 1, first + 5, first + 40})
+      set->bad.insert(row_of(position));
+    Memory memory;
+    BatchLoader loader(set, memory.options(50), memory.halves());
+    for (int64_t step = 0; step < first / Memory::kBatch; ++step) loader.next();
+    for (int again = 0; again < 2; ++again) try {
+        loader.next();
+        FAIL() << "no error";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::bad_data);
+        EXPECT_EQ(std::string(error.what()), fmt::format("row {} is bad", set->slow));
+      }
+  }
+}
+
+// Nothing is read on beyond the tasks that run, and no thread outlives the loader.
+TEST_P(Loader, EndsAtOnceWhereverItIs) {
+  const int64_t before = threads_now();
+  for (const int64_t steps_taken : {0, 1, 3}) {
+    const auto set = std::make_shared<Rows>(1000, GetParam());
+    set->slow = row_at(steps_taken * Memory::kBatch, 1000, 9);
+    Memory memory;
+    {
+      BatchLoader loader(set, memory.options(1'000'000'000), memory.halves());
+      for (int64_t step = 0; step < steps_taken; ++step) loader.next();
+      EXPECT_EQ(threads_now(), before + GetParam());
+    }
+    EXPECT_EQ(threads_now(), before);
+    EXPECT_LE(set->reads, (steps_taken + 4) * Memory::kBatch);
+  }
+}
+
+TEST_P(Loader, ARankWithoutRowsHasEmptyBatches) {
+  const auto set = std::make_shared<Rows>(10, GetParam());
+  std::vector<float> none;
+  BatchLoader loader(set, {0, 30, 30, 30, 0, 20, 1}, {std::span(none), std::span(none)});
+  for (int step = 0; step < 20; ++step) EXPECT_TRUE(loader.next().empty());
+  EXPECT_EQ(set->reads, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, Loader, testing::Values(1, 2, 3, 8));
+
+TEST(LoaderThreads, FollowTheDeviceAndTheCores) {
+  EXPECT_EQ(loader_threads(false, 64), 1);
+  EXPECT_EQ(loader_threads(true, 1), 1);
+  EXPECT_EQ(loader_threads(true, 3), 1);
+  EXPECT_EQ(loader_threads(true, 8), 6);
+  EXPECT_EQ(loader_threads(true, 16), 8);
+}
+
+TEST(LoaderSlots, AreTwoOrMore) {
+  std::vector<float> memory(3 * kWidth);
+  const auto set = std::make_shared<Rows>(10, 1);
+  EXPECT_THROW(BatchLoader(set, {0, 2, 0, 2, 0, 1, 1}, {std::span(memory)}), Error);
+}
+
+}  // namespace
+}  // namespace saemill

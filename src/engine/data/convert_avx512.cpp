@@ -1,0 +1,3 @@
+#define SAEMILL_CONVERTERS converters_avx512
+#define SAEMILL_ISA "avx512"
+#include "engine/data/convert_impl.h"
