@@ -207,6 +207,11 @@ TEST_F(Bench, CollectivesBySize) {
   const Json gpu = json(kEmulated + " bench collectives --devices gpu --ranks-per-device 2 --max-mb 1");
   EXPECT_EQ(gpu["exchange"], "one gpu");
   EXPECT_EQ(gpu["gather"].size(), 6u);
+  for (const Json& size : gpu["gather"]) {
+    EXPECT_GT(size["host_us"], 0);
+    EXPECT_LE(size["host_us"], size["latency_us"]) << "it is a part of the whole";
+  }
+  EXPECT_FALSE(cpu["gather"][0].contains("host_us"));
   EXPECT_NE(gpu["note"].get<std::string>().find("correctness"), std::string::npos);
 }
 
@@ -230,6 +235,30 @@ TEST_F(Bench, MemoryBesideThePlan) {
     EXPECT_NEAR(phase["device_bytes"].get<double>(), gpu["plan"]["device_bytes"].get<double>(), 65536);
 }
 
+TEST_F(Bench, LoaderBesideACopy) {
+  const fs::path files = folder_ / "files";
+  fs::create_directories(files);
+  const Json result = json(kBin + "/saemill bench loader --sizes 64x48,96x16 --threads 1,3 --megabytes 1 " +
+                           "--batches 12 --folder " + files.string());
+  const Json& lines = result["lines"];
+  EXPECT_EQ(column<int>(lines, "threads"),
+            (std::vector<int>{1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3}));
+  const Names types = column<std::string>(lines, "type"), sizes = column<std::string>(lines, "size");
+  for (size_t i = 0; i < types.size(); ++i) {
+    EXPECT_EQ(types[i], (Names{"F32", "F16", "BF16", "table"})[i / 2 % 4]);
+    EXPECT_EQ(sizes[i], i < 8 ? "64x48" : "96x16");
+    const std::string source = lines[i]["source"];
+    EXPECT_EQ(source.find(types[i] == "table" ? "table in memory" : files.string()), 0u) << source;
+    const double values = i < 8 ? 64 * 48 : 96 * 16, ms = lines[i]["batch_ms"];
+    EXPECT_NEAR(lines[i]["gigabytes_per_second"].get<double>() * ms, values * 4 / 1e6, 1e-9);
+    EXPECT_GT(lines[i]["memcpy_gigabytes_per_second"].get<double>(), 0);
+  }
+  EXPECT_TRUE(fs::is_empty(files));
+  expect_refused(kWorker + " bench loader --sizes 64", 64, "--sizes has \"64\"; accepted: ROWSxWIDTH");
+  expect_refused(kWorker + " bench loader --folder " + (folder_ / "none").string(), 75,
+                 "cannot make the folder");
+}
+
 TEST_F(Bench, GpuCheckUpToTheFirstDevice) {
   const fs::path report = folder_ / "report.json", pack = folder_ / "pack";
   const std::string command = kSource + "/scripts/gpu-check --build " + fs::path(kBin).parent_path().string();
@@ -246,7 +275,7 @@ TEST_F(Bench, GpuCheckUpToTheFirstDevice) {
   EXPECT_TRUE(told["dry_run"].get<bool>());
   Names started;
   for (const Json& check : told["checks"]) {
-    EXPECT_EQ(keys(check), (Names{"name", "status", "seconds", "message", "figures"}));
+    EXPECT_EQ(keys(check), (Names{"name", "status", "seconds", "message", "figures", "output"}));
     EXPECT_EQ(check["status"], "ok") << check;
     const std::string name = check["name"];
     if (name.starts_with("start/")) started.push_back(name.substr(6));

@@ -68,6 +68,9 @@ class GpuTrain : public testing::Test {
  protected:
   void SetUp() override {
     if (const std::string reason = gpu::unavailable(); !reason.empty()) GTEST_SKIP() << reason;
+    make_data();
+  }
+  void make_data() {
     std::string name = fs::temp_directory_path() / "saemill-gpu-train-XXXXXX";
     folder_ = ::mkdtemp(name.data());
     write_sparse_activations(folder_ / "x.npy", kRows, kWidth);
@@ -143,21 +146,55 @@ class GpuTrain : public testing::Test {
   std::shared_ptr<const ActivationSet> set_;
 };
 
-TEST_F(GpuTrain, LearnsWhatACpuLearns) {
-  for (const char* dtype : {"bf16", "f32"}) {
-    config_.train.dtype = dtype;
-    const double gpu_fvu = fvu(*run(fmt::format("gpu-{}", dtype), 1));
-    const double cpu_fvu = fvu(*run(fmt::format("cpu-{}", dtype), 0));
-    EXPECT_NEAR(gpu_fvu / cpu_fvu, 1, 0.01) << dtype;
-    EXPECT_LT(gpu_fvu, 0.9) << "nothing was learned";
+// FVU of these trainings on CPU ranks, so that a GPU is compared with one also where no CPU rank runs.
+struct CpuFvu {
+  const char *name, *architecture, *dtype;
+  double clip_norm, fvu;
+};
+constexpr CpuFvu kCpuFvu[] = {{"bf16", "topk", "bf16", 0, 0.550844},
+                              {"f32", "topk", "f32", 0, 0.551582},
+                              {"relu", "relu", "bf16", 0, 0.087711},
+                              {"clipped", "topk", "bf16", 1e-3, 0.550460}};
+
+// ctest shows it; else it would print bytes.
+std::ostream& operator<<(std::ostream& out, const CpuFvu& training) {
+  return out << training.name;
+}
+
+class LikeACpu : public GpuTrain, public testing::WithParamInterface<CpuFvu> {
+ protected:
+  void SetUp() override {
+    make_data();
+    config_.sae.architecture = GetParam().architecture;
+    config_.train.dtype = GetParam().dtype;
+    config_.train.clip_norm = GetParam().clip_norm;
+  }
+};
+
+TEST_P(LikeACpu, OnAGpu) {
+  if (const std::string reason = gpu::unavailable(); !reason.empty()) GTEST_SKIP() << reason;
+  const double found = fvu(*run("gpu", 1));
+  EXPECT_NEAR(found / GetParam().fvu, 1, 0.01) << found;
+  if (GetParam().clip_norm == 0) {
+    EXPECT_LT(found, 0.9) << "nothing was learned";
   }
 }
 
-TEST_F(GpuTrain, ReluLearnsWhatACpuLearns) {
-  config_.sae.architecture = "relu";
-  const double gpu_fvu = fvu(*run("gpu", 1)), cpu_fvu = fvu(*run("cpu", 0));
-  EXPECT_NEAR(gpu_fvu / cpu_fvu, 1, 0.01);
+// That the figures above are a CPU's.
+TEST_P(LikeACpu, OnACpu) {
+  try {
+    const auto comm = make_self_communicator();
+    const auto device = cpu_device(1)(kWidth, config_.sae.d_sae, GetParam().dtype, comm.get());
+  } catch (const Error& error) {
+    if (std::string(error.what()).find("oneDNN has no") == std::string::npos) throw;
+    GTEST_SKIP() << error.what();
+  }
+  const double found = fvu(*run("cpu", 0));
+  EXPECT_NEAR(found / GetParam().fvu, 1, 0.002) << fmt::format("{:.6f}", found);
 }
+
+INSTANTIATE_TEST_SUITE_P(GpuTrain, LikeACpu, testing::ValuesIn(kCpuFvu),
+                         [](const auto& parameters) { return parameters.param.name; });
 
 TEST_F(GpuTrain, SameBitsAgain) {
   run("a", 1);
@@ -185,12 +222,6 @@ TEST_F(GpuTrain, MicroBatchesAreTheBatch) {
   EXPECT_LT(relative_difference(exported("whole").W_dec, exported("parts").W_dec), 1e-5);
 }
 
-TEST_F(GpuTrain, ClippingTakesPart) {
-  config_.train.clip_norm = 1e-3;
-  const double gpu_fvu = fvu(*run("gpu", 1)), cpu_fvu = fvu(*run("cpu", 0));
-  EXPECT_NEAR(gpu_fvu / cpu_fvu, 1, 0.01);
-}
-
 // The design's tolerance: 1e-5 where selections agree.
 TEST_F(GpuTrain, TwoRanksLearnTheSame) {
   expect_same("f32", 2);
@@ -209,6 +240,14 @@ TEST_F(GpuTrain, RanksWithoutActivationsTakePart) {
   config_.train.steps = 4;
   expect_same("bf16", 4);
 }
+
+bool emulated() {
+  return gpu::devices()[0].name.find("mulated") != std::string::npos;
+}
+
+// cudaMalloc takes memory of the device in steps of 2 MiB, in which small buffers share one that may be there
+// already; and cuBLASLt and modules that are loaded at their first use take what no plan knows.
+constexpr double kMemoryStep = 2 << 20, kLibraries = 64 << 20;
 
 // What `saemill estimate` counts is what a rank allocates, before its first step.
 TEST_F(GpuTrain, TheMemoryIsThePlans) {
@@ -232,7 +271,13 @@ TEST_F(GpuTrain, TheMemoryIsThePlans) {
       for (const PlannedBuffer& buffer : plan.buffers)
         if (!buffer.host && !buffer.shared) planned += buffer.bytes();
       const auto held = static_cast<double>(free_before - gpu::memory_info().free_bytes);
-      EXPECT_NEAR(held / static_cast<double>(planned), 1, 0.001) << architecture << " " << dtype;
+      const auto wanted = static_cast<double>(planned);
+      if (emulated()) {
+        EXPECT_NEAR(held / wanted, 1, 0.001) << architecture << " " << dtype;
+        continue;
+      }
+      EXPECT_GE(held, wanted - kMemoryStep) << architecture << " " << dtype;
+      EXPECT_LE(held, wanted + kLibraries) << architecture << " " << dtype;
     }
 }
 

@@ -1,4 +1,5 @@
 """Puts saemill's programs, GPU tests and the libraries they need into one folder that runs on another machine."""
+import hashlib
 import json
 import os
 import pathlib
@@ -6,6 +7,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+
+from gpu_check import gtest
 
 LIMIT = 45_000_000
 MARK = "gpu-check.json"  # tells a packed folder from others
@@ -34,12 +37,20 @@ def programs_of(build):
     folder = build / "bin"
     tests = sorted(path for path in folder.glob("*_gpu_test") if path.name != "engine_gpu_test")  # that one has no device in it
     tests += sorted(folder.glob("*_gpu"))
-    for name in ("saemill", "saemill-worker"):
-        if not (folder / name).is_file():
-            raise PackError(f"{folder / name}: is missing; build the tree first (scripts/test, or cmake --build)")
+    programs = [folder / name for name in ("saemill", "saemill-worker", "monitor_cost")]
+    for path in programs:
+        if not path.is_file():
+            raise PackError(f"{path}: is missing; build the tree first (scripts/test, or cmake --build)")
     if not tests:
         raise PackError(f"{folder}: holds no GPU test: this tree was built without CUDA")
-    return [folder / "saemill", folder / "saemill-worker"], tests
+    return programs, tests
+
+
+def check_filters(tests):
+    """A test that was renamed would run under compute-sanitizer unasked, or not at all."""
+    for path in tests:
+        if void := gtest.void_patterns(gtest.SMALL.get(path.name, "*"), output(path, "--gtest_list_tests")):
+            raise PackError(f"scripts/gpu_check/gtest.py: {path.name} has no test {', '.join(void)}")
 
 
 def needed(path):
@@ -118,32 +129,52 @@ def make_folder(folder):
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).is_file():
         raise PackError(f"{folder}: holds something else; --pack wants a new or empty folder")
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("bin", "lib", "examples"):
+    for name in ("bin", "lib", "stand_ins", "examples", "gpu_check"):
         (folder / name).mkdir(parents=True)
+
+
+def copy_checks(source, folder):
+    """What runs there."""
+    for path in sorted((source / "scripts/gpu_check").glob("*.py")):
+        if path.name not in ("run.py", "pack.py"):
+            shutil.copyfile(path, folder / "gpu_check" / path.name)
+    shutil.copyfile(source / "scripts/gpu_check/run.py", folder / "run")
+    (folder / "run").chmod(0o755)
+
+
+def copy_data(source, folder):
+    shutil.copytree(source / "examples/activations", folder / "examples/activations")
+    shutil.copyfile(source / "examples/shakespeare.toml", folder / "examples/shakespeare.toml")
+    shutil.copytree(source / "tests/golden", folder / "tests/golden", ignore=shutil.ignore_patterns("*.py"))
+
+
+def checksum(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def pack(source, build, folder):
     programs, tests = programs_of(build)
+    check_filters(tests)
     copied, replaced = libraries_of(programs + tests)
     make_folder(folder)
     for path in programs + tests:
         output("strip", "-o", folder / "bin" / path.name, path)
     for name, path in copied.items():
         shutil.copyfile(path, folder / "lib" / name)
+    # Apart, so that a program of the machine can be given the libraries without them.
     for name, (real, users) in replaced.items():
-        write_stand_in(name, real, users, folder / "lib" / name)
-    shutil.copytree(source / "examples/activations", folder / "examples/activations")
-    shutil.copytree(source / "tests/golden", folder / "tests/golden", ignore=shutil.ignore_patterns("*.py"))
-    shutil.copyfile(source / "examples/shakespeare.toml", folder / "examples/shakespeare.toml")
-    shutil.copyfile(source / "scripts/gpu_check_run.py", folder / "run")
-    (folder / "run").chmod(0o755)
+        write_stand_in(name, real, users, folder / "stand_ins" / name)
+    copy_data(source, folder)
+    copy_checks(source, folder)
     steps = 200
+    binaries = [path for part in ("bin", "lib", "stand_ins") for path in sorted((folder / part).iterdir())]
     manifest = {"tests": [path.name for path in tests],
                 "stand_ins": {name: pathlib.Path(real).stat().st_size for name, (real, _) in replaced.items()},
-                "libc": newest_libc([*(folder / "bin").iterdir(), *(folder / "lib").iterdir()]),
+                "libc": newest_libc(binaries), "programs": {path.name: checksum(path) for path in binaries if path.parent.name == "bin"},
                 "steps": steps, "cpu_fvu": {dtype: train_on_cpu(source, build, dtype, steps) for dtype in ("bf16", "f32")}}
     (folder / MARK).write_text(json.dumps(manifest, indent=2) + "\n")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size >= LIMIT:
         raise PackError(f"{folder}: {size / 1e6:.1f} MB; at most {LIMIT / 1e6:.0f}")
     print(f"{folder}: {size / 1e6:.1f} MB, {len(programs + tests)} programs, {len(copied)} libraries, without {', '.join(sorted(replaced))}")
+    return manifest
