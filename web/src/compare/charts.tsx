@@ -17,6 +17,7 @@ const FIRST_METRICS = ["loss", "fvu", "l0", "dead_fraction", "lr", "activations_
 
 interface Read {
   curves: Curves | null;
+  metrics: readonly string[]; // that it has anywhere, whatever the charts are zoomed to
   problem: string | null;
 }
 
@@ -31,7 +32,7 @@ function Reader({ training, group, tell }: ReaderProps) {
   const { id } = training;
   const { curves: all, problem } = use_curves(id);
   const curves = use_zoomed(id, all, group, batch_of(training));
-  useEffect(() => tell([id, { curves, problem }]), [id, curves, problem, tell]);
+  useEffect(() => tell([id, { curves, metrics: Object.keys(all?.columns ?? {}), problem }]), [id, all, curves, problem, tell]);
   return null;
 }
 
@@ -75,8 +76,18 @@ interface Props {
   remove_metric: (name: string) => void;
 }
 
-function MoreMetrics({ catalog, metrics, add_metric }: Pick<Props, "catalog" | "metrics" | "add_metric">) {
-  const others = catalog.data.filter(({ name }) => !FIRST_METRICS.includes(name) && !metrics.includes(name));
+// What some run has. While nothing was read, everything may come.
+function has_values(runs: Run[], read: Readonly<Record<string, Read>>): (metric: string) => boolean {
+  const known = new Set(runs.flatMap(({ training }) => read[training.id]?.metrics ?? []));
+  return (metric) => known.size === 0 || known.has(metric);
+}
+
+interface MoreMetricsProps extends Pick<Props, "catalog" | "metrics" | "add_metric"> {
+  has: (metric: string) => boolean;
+}
+
+function MoreMetrics({ catalog, metrics, add_metric, has }: MoreMetricsProps) {
+  const others = catalog.data.filter(({ name }) => !FIRST_METRICS.includes(name) && !metrics.includes(name) && has(name));
   return (
     <label>
       Add a chart{" "}
@@ -95,7 +106,8 @@ function MoreMetrics({ catalog, metrics, add_metric }: Pick<Props, "catalog" | "
 export function CompareCharts({ runs, catalog, axis, choose_axis, metrics, add_metric, remove_metric }: Props) {
   const group = use_chart_group(axis);
   const [read, tell] = use_read();
-  const all = [...FIRST_METRICS, ...metrics];
+  const has = has_values(runs, read);
+  const all = [...FIRST_METRICS.filter(has), ...metrics];
   // Their places and looks change with the runs, their values with what was read.
   const who = runs.map(({ training, label, shape }) => `${training.id} ${shape} ${batch_of(training)} ${label}`).join("\n");
   const { x, curves } = useMemo(() => overlay_of(runs, read, axis, all), [who, read, axis, all.join()]);
@@ -108,7 +120,7 @@ export function CompareCharts({ runs, catalog, axis, choose_axis, metrics, add_m
       <div className="chart-bar">
         <Segments label="x axis" options={AXES} chosen={axis} choose={choose_axis} />
         <ChartControls group={group} offers={["smoothing", "log_x", "log_y"]} />
-        <MoreMetrics catalog={catalog} metrics={metrics} add_metric={add_metric} />
+        <MoreMetrics catalog={catalog} metrics={metrics} add_metric={add_metric} has={has} />
       </div>
       {problems.map((problem) => (
         <p key={problem} role="alert" className="error">{problem}</p>
@@ -119,7 +131,7 @@ export function CompareCharts({ runs, catalog, axis, choose_axis, metrics, add_m
           const shown = curves[name] ?? [];
           return (
             <div key={name} className="removable">
-              <Plot {...words} y_min_zero={from_zero} group={group} x={x} curves={shown} />
+              {has(name) ? <Plot {...words} y_min_zero={from_zero} group={group} x={x} curves={shown} /> : <p>None of these runs has {words.title}.</p>}
               {metrics.includes(name) && (
                 <button type="button" className="plain" onClick={() => remove_metric(name)}>
                   remove {words.title}
