@@ -87,15 +87,16 @@ TEST_F(GpuLaunch, VariablesForNcclAreReadAsSuch) {
 
 // The driver's word is scripted: 500 MB more than the small training's own.
 TEST_F(GpuLaunch, CalibrationMeasuresWhatAProcessHoldsBesides) {
-  const std::vector<std::string> ask{"estimate", "--model",   "gpt2",  "--d-sae",
-                                     "1024",     "--devices", "gpu:0", "--json"};
-  const auto estimate = [&] {
-    Launched command(ask, Json(), folder_, "estimate");
+  const std::string kept = (folder_ / "kept").string();
+  const auto estimate = [&](const std::string& data) {
+    Launched command(
+        {"estimate", "--model", "gpt2", "--d-sae", "1024", "--devices", "gpu:0", "--data", data, "--json"},
+        Json(), folder_, "estimate");
     EXPECT_EQ(command.wait(), 0) << command.err();
     return Json::parse(command.out());
   };
-  EXPECT_FALSE(estimate()["context_measured"]);
-  Launched command({"estimate", "--calibrate", "--devices", "gpu:0", "--json", "--worker",
+  EXPECT_FALSE(estimate(kept)["context_measured"]);
+  Launched command({"estimate", "--calibrate", "--devices", "gpu:0", "--data", kept, "--json", "--worker",
                     SAEMILL_BIN_DIR "/saemill-worker-emulated"},
                    Json(), folder_, "calibrate");
   pid_t probe = 0;
@@ -118,7 +119,8 @@ TEST_F(GpuLaunch, CalibrationMeasuresWhatAProcessHoldsBesides) {
   EXPECT_LT(context, 600'000'000);
   machine_["gpus"][0]["processes"] = Json::array();
   write_machine();
-  const Json after = estimate();
+  EXPECT_FALSE(estimate((folder_ / "elsewhere").string())["context_measured"]);
+  const Json after = estimate(kept);
   EXPECT_TRUE(after["context_measured"]);
   EXPECT_EQ(after["devices"][0]["breakdown"]["context"], context);
 }

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
-
 #include "common/base/error.h"
 
 namespace saemill {
@@ -91,16 +89,9 @@ class Served : public DeviceSource {
 
 std::unique_ptr<DeviceSource> device_source(const MachineOptions& machine, const std::string& server) {
   const auto found =
-      machine.cpu_slots >= 0 && server.empty() ? std::nullopt : find_server({server, machine.data});
+      machine.cpu_slots >= 0 && server.empty() ? std::nullopt : find_answering_server({server, machine.data});
   if (!found) return std::make_unique<Sampled>(machine);
-  if (found->named) return std::make_unique<Served>(found->address);
-  try {
-    net::Client(found->address, kPatience).request("GET", "/healthz");
-    return std::make_unique<Served>(found->address);
-  } catch (const Error& error) {
-    std::fprintf(stderr, "saemill: %s; looking without it\n", error.what());
-    return std::make_unique<Sampled>(machine);
-  }
+  return std::make_unique<Served>(*found);
 }
 
 }  // namespace saemill

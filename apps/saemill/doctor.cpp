@@ -9,8 +9,8 @@
 #include <fstream>
 
 #include "commands.h"
-#include "common/base/memory_text.h"
 #include "common/base/proc.h"
+#include "common/base/text.h"
 #include "control/launch/worker_client.h"
 #include "machine.h"
 

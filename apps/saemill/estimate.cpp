@@ -1,5 +1,8 @@
-// saemill estimate: what each device must hold, from the plan that the trainer would allocate from.
+// saemill estimate: what each device must hold, from the plan that the trainer would allocate from, and,
+// where a server runs, how fast it will go, as that server learned from the trainings before.
 #include "estimate.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -7,12 +10,14 @@
 
 #include "commands.h"
 #include "common/base/error.h"
-#include "common/base/memory_text.h"
 #include "common/base/proc.h"
+#include "common/base/text.h"
 #include "control/launch/devices.h"
 #include "control/launch/worker_client.h"
+#include "find_server.h"
 #include "gpu_constants.h"
 #include "machine.h"
+#include "watch.h"
 
 namespace saemill {
 namespace {
@@ -25,22 +30,33 @@ struct Options {
   std::string devices = "auto", worker;
   int64_t d_sae = 0, batch = 0, k = 0;
   std::string architecture, dtype;
+  ServerChoice server;
   bool json = false, calibrate = false;
 };
 
-Estimate estimate_config(const RunConfig& config, const std::string& source, const EstimateDevices& devices,
-                         const std::string& worker) {
-  std::optional<DataShape> data;
-  if (!config.activations.path.empty() && std::filesystem::exists(config.activations.path)) {
-    SignalRequests signals;
-    const ActivationsInfo info =
-        inspect_activations(find_worker(worker), config.activations.path, config.activations.tensor, signals);
-    data = {info.rows, info.d_in};
-  }
+// What is asked about.
+struct Asked {
+  RunConfig config;
+  std::string source;             // of the configuration, for what is wrong with it
+  std::optional<DataShape> data;  // absent: its activations are not on this machine
+};
+
+Asked asked_training(RunConfig config, std::string source, const std::string& worker) {
+  Asked asked{std::move(config), std::move(source), std::nullopt};
+  const ActivationsConfig& activations = asked.config.activations;
+  if (activations.path.empty() || !std::filesystem::exists(activations.path)) return asked;
+  SignalRequests signals;
+  const ActivationsInfo info =
+      inspect_activations(find_worker(worker), activations.path, activations.tensor, signals);
+  asked.data = {info.rows, info.d_in};
+  return asked;
+}
+
+Estimate estimate_asked(const Asked& asked, const EstimateDevices& devices) {
   try {
-    return estimate_on(config, data, devices, static_cast<int64_t>(allowed_cores().size()));
+    return estimate_on(asked.config, asked.data, devices, static_cast<int64_t>(allowed_cores().size()));
   } catch (const ConfigError& error) {
-    throw ConfigError(error.problems(), source);
+    throw ConfigError(error.problems(), asked.source);
   }
 }
 
@@ -54,6 +70,23 @@ RunConfig config_of_model(const Options& options) {
   if (!options.dtype.empty()) config.train.dtype = options.dtype;
   config.train.steps = 1;
   return run_config_from_json(run_config_to_json(config));  // the same checks as a file's
+}
+
+void print_speed(const Json& json, bool served) {
+  if (!served)
+    return put("speed not known: a server (`saemill serve`) learns it from the trainings that it runs\n");
+  const auto speed = json.find("activations_per_second");
+  if (speed == json.end())
+    return put("speed not known: this server has run no training on such devices yet\n");
+  std::string text = fmt::format("{:.0f} activations/s", speed->get<double>());
+  if (json.contains("efficiency"))
+    text += fmt::format(", efficiency {:.0f} %", 100 * json["efficiency"].get<double>());
+  const auto runs = json["based_on"].get<int64_t>();
+  text += fmt::format(", learned from {} earlier training{}", runs, runs == 1 ? "" : "s");
+  if (json.contains("duration_s"))
+    text += fmt::format("; {} steps in {}", json["steps"].get<int64_t>(),
+                        duration_text(json["duration_s"].get<double>()));
+  put(text + "\n");
 }
 
 void print(const Json& json) {
@@ -95,7 +128,7 @@ std::vector<std::string> names_of(const DeviceNames& asked, const Snapshot& snap
 int calibrate(const Options& options) {
   std::vector<Device> gpus;
   {
-    Machine machine({});
+    Machine machine({.data = options.server.data});
     const auto snapshot = machine.look();
     const auto names = names_of(parse_devices(options.devices), *snapshot);
     for (const Device* gpu : gpus_among(*snapshot, names)) gpus.push_back(*gpu);
@@ -107,7 +140,7 @@ int calibrate(const Options& options) {
     if (!gpu.left_out.empty())
       fail(ErrorCode::usage, "estimate --calibrate: {} is not among {}", gpu.uuid, gpu.left_out);
   for (const Device& gpu : gpus) {
-    const DeviceConstants found = measure_constants(data_folder(""), gpu, options.worker);
+    const DeviceConstants found = measure_constants(data_folder(options.server.data), gpu, options.worker);
     list.push_back({{"name", gpu.name}, {"uuid", gpu.uuid}, {"context", found.context}});
     if (!options.json)
       std::printf("%s: %s besides a training's buffers\n", gpu.name.c_str(),
@@ -117,29 +150,72 @@ int calibrate(const Options& options) {
   return 0;
 }
 
+Json estimate_here(const Asked& asked, const DeviceNames& devices, const std::string& data) {
+  Machine machine({.data = data, .cpu_slots = slots_of(devices)});
+  const auto snapshot = machine.look();
+  if (devices.automatic > 0 && gpus_unknown(snapshot->driver))
+    std::fprintf(stderr, "saemill: for CPU slots, since the NVIDIA driver is %s\n",
+                 words_of(snapshot->driver).c_str());
+  const auto names = names_of(devices, *snapshot);
+  const EstimateDevices found = devices_named(*snapshot, names, data);
+  return to_json(estimate_asked(asked, found), found, names, *snapshot);
+}
+
+// The width of activations that are on this machine is all that the server need know of them, so it may be
+// one that sees them elsewhere, or not at all.
+Json estimate_there(const net::ServerAddress& server, const Asked& asked, const DeviceNames& devices) {
+  RunConfig config = asked.config;
+  if (asked.data) config.activations.d_in = asked.data->d_in;
+  if (config.activations.d_in > 0) config.activations.path.clear();
+  Json body{{"config", run_config_to_json(config)}};
+  if (devices.automatic > 0)
+    body["device_count"] = devices.automatic;
+  else
+    body["gpu_ids"] = devices.names;
+  return net::Client(server).json("POST", "/api/v1/trainings/estimate", body.dump());
+}
+
+// How long the run is; absent: its activations are not on this machine.
+std::optional<RunConfig> resolve(const Asked& asked, const DeviceNames& devices) {
+  if (!asked.data) return std::nullopt;
+  const auto count = std::max<int64_t>(devices.automatic, static_cast<int64_t>(devices.names.size()));
+  try {
+    return resolve_run_config(asked.config, asked.data->d_in, asked.data->rows, count);
+  } catch (const ConfigError& error) {
+    throw ConfigError(error.problems(), asked.source);
+  }
+}
+
+// {steps, duration_s} where the speed is known.
+void add_duration(Json& json, const TrainConfig& train) {
+  const auto speed = json.find("activations_per_second");
+  if (speed == json.end()) return;
+  const double seconds = static_cast<double>(train.steps * train.batch_size) / speed->get<double>();
+  json["steps"] = train.steps;
+  json["duration_s"] = seconds;
+}
+
 int run(const Options& options) {
   if (options.calibrate) return calibrate(options);
   if (options.config.empty() == options.model.empty())
     fail(ErrorCode::usage, "estimate: give a configuration, or --model with --d-sae");
   if (!options.model.empty() && options.d_sae < 1)
     fail(ErrorCode::usage, "estimate --model: needs --d-sae, the number of latents");
-  const DeviceNames asked = parse_devices(options.devices);
-  Machine machine({.data = "", .cpu_slots = slots_of(asked)});
-  const auto snapshot = machine.look();
-  if (asked.automatic > 0 && gpus_unknown(snapshot->driver))
-    std::fprintf(stderr, "saemill: for CPU slots, since the NVIDIA driver is %s\n",
-                 words_of(snapshot->driver).c_str());
-  const auto names = names_of(asked, *snapshot);
-  const EstimateDevices devices = devices_named(*snapshot, names);
-  const Estimate found =
+  const DeviceNames devices = parse_devices(options.devices);
+  const Asked asked =
       options.model.empty()
-          ? estimate_file(options.config, options.overrides, devices, options.worker)
-          : estimate_config(config_of_model(options), "--model " + options.model, devices, options.worker);
-  const Json json = to_json(found, devices, names, *snapshot);
+          ? asked_training(load_run_config(options.config, options.overrides), options.config, options.worker)
+          : Asked{config_of_model(options), "--model " + options.model, std::nullopt};
+  const auto resolved = resolve(asked, devices);
+  const auto server = find_answering_server(options.server);
+  Json json =
+      server ? estimate_there(*server, asked, devices) : estimate_here(asked, devices, options.server.data);
+  if (resolved) add_duration(json, resolved->train);
   if (options.json) {
-    std::printf("%s\n", json.dump().c_str());
+    put(json.dump() + "\n");
   } else {
     print(json);
+    print_speed(json, server.has_value());
   }
   return 0;
 }
@@ -148,19 +224,20 @@ int run(const Options& options) {
 
 Estimate estimate_file(const std::string& config, const std::vector<std::string>& overrides,
                        const EstimateDevices& devices, const std::string& worker) {
-  return estimate_config(load_run_config(config, overrides), config, devices, worker);
+  return estimate_asked(asked_training(load_run_config(config, overrides), config, worker), devices);
 }
 
-EstimateDevices devices_named(const Snapshot& snapshot, const std::vector<std::string>& names) {
-  return estimate_devices(snapshot, names, [](const Device& gpu, const std::string& driver_version) {
-    return measured_constants(data_folder(""), gpu, driver_version);
+EstimateDevices devices_named(const Snapshot& snapshot, const std::vector<std::string>& names,
+                              const std::string& data) {
+  return estimate_devices(snapshot, names, [&](const Device& gpu, const std::string& driver_version) {
+    return measured_constants(data_folder(data), gpu, driver_version);
   });
 }
 
 void add_estimate(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      app.add_subcommand("estimate", "The memory that a training takes on each device, without running it");
+  CLI::App* command = app.add_subcommand(
+      "estimate", "The memory that a training takes on each device, and its speed, without running it");
   command->add_option("config", options->config, "CONFIG.toml or .json");
   command->add_option("--set", options->overrides, "A key of the configuration and its value")
       ->type_name("KEY=VALUE")
@@ -179,6 +256,7 @@ void add_estimate(CLI::App& app, Command& chosen) {
       ->add_option("--devices", options->devices,
                    "auto, auto:N, gpu:0,gpu:1,... (this machine need not have them), or cpu:0,cpu:1,...")
       ->capture_default_str();
+  add_server_options(*command, options->server);
   command->add_option("--worker", options->worker, "saemill-worker; default: the one beside saemill")
       ->type_name("PATH");
   command->add_flag(

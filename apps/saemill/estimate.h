@@ -13,7 +13,8 @@ namespace saemill {
 Estimate estimate_file(const std::string& config, const std::vector<std::string>& overrides,
                        const EstimateDevices& devices, const std::string& worker);
 
-// With what was measured of these GPUs.
-EstimateDevices devices_named(const Snapshot& snapshot, const std::vector<std::string>& names);
+// With what was measured of these GPUs and kept in `data` (empty: the default).
+EstimateDevices devices_named(const Snapshot& snapshot, const std::vector<std::string>& names,
+                              const std::string& data);
 
 }  // namespace saemill

@@ -1,5 +1,6 @@
 #include "find_server.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
@@ -64,6 +65,20 @@ std::optional<FoundServer> find_server(const ServerChoice& choice) {
   const auto url = url_of_running(data);
   if (!url) return std::nullopt;
   return FoundServer{{*url, token}, false};
+}
+
+std::optional<net::ServerAddress> find_answering_server(const ServerChoice& choice) {
+  constexpr double kPatience = 5;  // s
+  const auto found = find_server(choice);
+  if (!found) return std::nullopt;
+  if (found->named) return found->address;
+  try {
+    net::Client(found->address, kPatience).request("GET", "/healthz");
+    return found->address;
+  } catch (const Error& error) {
+    std::fprintf(stderr, "saemill: %s; looking without it\n", error.what());
+    return std::nullopt;
+  }
 }
 
 net::ServerAddress need_server(const ServerChoice& choice) {

@@ -23,6 +23,9 @@ struct FoundServer {
 
 // Absent: none was named, and none runs with DATA. Error{usage}: one was named without a token.
 std::optional<FoundServer> find_server(const ServerChoice& choice);
+// The same of those that answer: one that was named must, one that is found in DATA and does not is passed
+// over, with a word on stderr.
+std::optional<net::ServerAddress> find_answering_server(const ServerChoice& choice);
 // Error{usage}, with what to do, where there is none.
 net::ServerAddress need_server(const ServerChoice& choice);
 

@@ -98,9 +98,9 @@ int validate_devices(const Options& options) {
   const auto source = device_source(options.machine, options.server);
   int64_t memory = options.memory_mb * kMegabyte;
   if (!options.config.empty())
-    memory =
-        estimate_file(options.config, options.overrides, devices_named(*source->look(0), options.ids), "")
-            .memory_required;
+    memory = estimate_file(options.config, options.overrides,
+                           devices_named(*source->look(0), options.ids, options.machine.data), "")
+                 .memory_required;
   const Json found = source->validate(options.ids, memory);
   const bool valid = found["valid"].get<bool>();
   if (options.json) return put(found.dump() + "\n"), valid ? 0 : 1;

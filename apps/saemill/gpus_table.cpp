@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "common/base/memory_text.h"
+#include "common/base/text.h"
 
 namespace saemill {
 namespace {

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "common/base/clock.h"
+#include "common/base/text.h"
 
 namespace saemill {
 namespace {
@@ -37,12 +38,6 @@ class JsonProgress final : public QuietProgress {
     put(stdout, line);
   }
 };
-
-std::string duration(double seconds) {
-  const auto whole = static_cast<int64_t>(seconds + 0.5);
-  if (whole >= 3600) return fmt::format("{}h{:02}m", whole / 3600, whole / 60 % 60);
-  return whole >= 60 ? fmt::format("{}m{:02}s", whole / 60, whole % 60) : fmt::format("{}s", whole);
-}
 
 class BarProgress final : public QuietProgress {
  public:
@@ -93,7 +88,7 @@ class BarProgress final : public QuietProgress {
       text += fmt::format("  {:.0f} act/s", speed->get<double>());
     if (first_step_ >= 0 && step > first_step_ && total > step) {
       const double per_step = (now - first_time_) / static_cast<double>(step - first_step_);
-      text += "  left " + duration(per_step * static_cast<double>(total - step));
+      text += "  left " + duration_text(per_step * static_cast<double>(total - step));
     }
     return text;
   }
@@ -147,7 +142,7 @@ void print_report(const JobResult& job) {
   std::string text =
       fmt::format("Trained {} steps", report.contains("steps") ? report["steps"].dump() : "all");
   if (report.contains("seconds") && report["seconds"].is_number()) {
-    text += fmt::format(" in {}", duration(report["seconds"].get<double>()));
+    text += fmt::format(" in {}", duration_text(report["seconds"].get<double>()));
   }
   text += "\n";
   add_number(text, report, "fvu", "FVU", 1, "");

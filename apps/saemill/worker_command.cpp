@@ -20,7 +20,7 @@ struct Described {
 constexpr std::array<Described, 3> kCommands{{
     {"eval", "Measure an SAE on activations: SAE_DIR --activations PATH [--tensor T] [--json]"},
     {"inspect", "Say what an activation shard or a folder of them holds: PATH [--tensor T] [--json]"},
-    {"bench", "Measure: step, scaling, collectives or memory; each with --help"},
+    {"bench", "Measure: step, select, scaling, collectives, memory or loader; each with --help"},
 }};
 
 }  // namespace

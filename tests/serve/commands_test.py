@@ -32,6 +32,25 @@ class Commands(serving.ServingTest):
         self.assertEqual([self.json(server, *words, code=code) for words, code in questions], alone)
         self.assertEqual(server.run("gpus", "recommend", "--count", "5").returncode, 1)
 
+    def test_estimates_are_alike_too(self):
+        server = self.serve(gpus=4)
+        path, elsewhere = server.folder / "config.json", server.folder / "elsewhere.json"
+        config = {"activations": {"path": str(serving.ACTIVATIONS)}, "sae": {"d_sae": 512}, "train": {"epochs": 2}}
+        path.write_text(json.dumps(config))
+        elsewhere.write_text(json.dumps(config | {"activations": {"path": "/not/here"}}))
+        questions = [(path, "--devices", "gpu:1,gpu:3"), (path, "--devices", "auto:2"), (path, "--devices", "gpu:9"),
+                     ("--model", "gpt2", "--d-sae", "4096")]
+        alone = [self.json(server, "estimate", *map(str, words)) for words in questions]
+        self.assertIn("a server (`saemill serve`) learns it", server.run("estimate", str(path)).stdout)
+        server.start()
+        self.assertEqual([self.json(server, "estimate", *map(str, words)) for words in questions], alone)
+        self.assertIn("has run no training on such devices yet", server.run("estimate", str(path)).stdout)
+        unknown = server.run("estimate", str(elsewhere))  # neither this command nor the server sees the activations
+        self.assertEqual(unknown.returncode, 64, unknown)
+        wrong = server.run("estimate", str(path), "--set", "activations.d_in=99")
+        self.assertEqual(wrong.returncode, 78, wrong)
+        self.assertIn(str(path), wrong.stderr)
+
     def test_a_server_that_is_named_must_answer(self):
         server = self.serve(gpus=2).start()
         # --data is in every command of run(); SAEMILL_SERVER counts where neither option is given.

@@ -1,4 +1,5 @@
 """What a person does with trainings, against the real server, launchers and workers."""
+import json
 import shutil
 import signal
 
@@ -212,6 +213,14 @@ class Control(TrainingsTest):
         pair = server.post("trainings/estimate", {"config": shape, "device_count": 2}).json
         self.assertNotIn("efficiency", pair, "no run with two devices has told what an exchange costs")
         self.assertGreater(pair["activations_per_second"], alone["activations_per_second"])
+        (server.folder / "config.json").write_text(json.dumps(shape))
+        command = server.run("estimate", str(server.folder / "config.json"), "--devices", "cpu:0", "--json")
+        told, train = json.loads(command.stdout), shape["train"]
+        self.assertEqual({name: told[name] for name in alone if name in told and name != "devices"}, {name: alone[name] for name in alone if name != "devices"})
+        self.assertEqual(told["steps"], train["steps"])
+        self.assertAlmostEqual(told["duration_s"], train["steps"] * train["batch_size"] / alone["activations_per_second"])
+        words = server.run("estimate", str(server.folder / "config.json"), "--devices", "cpu:0").stdout
+        self.assertRegex(words, r"\d activations/s, efficiency 100 %, learned from 1 earlier training; 400 steps in \d+s")
 
 
 class Queue(TrainingsTest):

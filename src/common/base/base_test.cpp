@@ -4,8 +4,8 @@
 
 #include "common/base/error.h"
 #include "common/base/file.h"
-#include "common/base/memory_text.h"
 #include "common/base/random.h"
+#include "common/base/text.h"
 
 namespace saemill {
 namespace {
@@ -41,6 +41,14 @@ TEST(Random, NormalHasUnitMoments) {
   EXPECT_NEAR(squares / kCount, 1.0, 0.02);
   EXPECT_NE(random_bits(7, 1, 0), random_bits(7, 2, 0));
   EXPECT_NE(random_bits(7, 1, 0), random_bits(8, 1, 0));
+}
+
+TEST(DurationText, HasTwoUnits) {
+  EXPECT_EQ(duration_text(0.4), "0s");
+  EXPECT_EQ(duration_text(59.6), "1m00s");
+  EXPECT_EQ(duration_text(185), "3m05s");
+  EXPECT_EQ(duration_text(9'600), "2h40m");
+  EXPECT_EQ(duration_text(3 * 86'400 + 4 * 3'600 + 59), "3d04h");
 }
 
 TEST(MemoryText, IsInBinaryUnits) {

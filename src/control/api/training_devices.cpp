@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "common/base/memory_text.h"
+#include "common/base/text.h"
 #include "control/api/problem.h"
 #include "control/select/device_estimate.h"
 #include "control/select/selection.h"
@@ -41,6 +41,17 @@ std::string message_of(const saemill::Problem& problem) {
   if (problem.code != "memory") return problem.message;
   return fmt::format("{} has {} of memory altogether; {} are needed", problem.gpu,
                      memory_text(problem.value.get<int64_t>()), memory_text(problem.limit.get<int64_t>()));
+}
+
+// A GPU that nobody has seen yet may be there all the same.
+void refuse_unknown(const Snapshot& snapshot, const saemill::Problem& problem) {
+  const bool slot = problem.gpu.starts_with("cpu:") || problem.gpu.starts_with("CPU-");
+  if (problem.code != "does_not_exist" || slot || !gpus_unknown(snapshot.driver)) return;
+  Problem unknown(503, "unavailable",
+                  fmt::format("whether there is a {} is not known yet: the NVIDIA driver is {}", problem.gpu,
+                              words_of(snapshot.driver)));
+  unknown.headers.emplace_back("Retry-After", "2");
+  throw unknown;
 }
 
 // The most devices of this machine that can train together. What is any: GPUs where there are some.
@@ -83,9 +94,11 @@ void check_devices(const Snapshot& snapshot, AskedDevices& devices, int64_t memo
   if (devices.names.empty()) return;
   const Validation found = validate(at_rest(snapshot), devices.names, memory);
   std::vector<FieldError> errors;
-  for (const saemill::Problem& problem : found.errors)
+  for (const saemill::Problem& problem : found.errors) {
+    refuse_unknown(snapshot, problem);
     errors.push_back({pointer_to(snapshot, devices.names, problem), problem.code, message_of(problem),
                       problem.value, problem.fix});
+  }
   if (!errors.empty()) {
     const std::string detail = errors.front().message;
     throw Problem(422, "invalid_request", detail, std::move(errors));

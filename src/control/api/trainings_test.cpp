@@ -143,6 +143,22 @@ TEST_F(Trainings, MoreDevicesThanThereAreIsSaid) {
   EXPECT_EQ(status_, 503);
 }
 
+TEST_F(Trainings, AGpuThatNobodyHasSeenYetIsNotDenied) {
+  auto starting = std::make_shared<Snapshot>();
+  starting->driver.state = "starting";
+  starting->devices = {cpu_slot(0)};
+  take_places(*starting);
+  snapshot_ = starting;
+  EXPECT_NE(create({{"gpu_ids", {"gpu:0"}}})["detail"].get<std::string>().find("starting"),
+            std::string::npos);
+  EXPECT_EQ(status_, 503);
+  create({{"gpu_ids", {"cpu:7"}}});
+  EXPECT_EQ(status_, 422);
+  starting->driver.told = true;
+  create({{"gpu_ids", {"gpu:0"}}});
+  EXPECT_EQ(status_, 422);
+}
+
 TEST_F(Trainings, NamedDevicesMustBeLargeEnough) {
   auto machine = std::make_shared<Snapshot>(*rich_snapshot());
   machine->devices[8].memory_total = 1000;

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "common/base/memory_text.h"
+#include "common/base/text.h"
 
 namespace saemill {
 namespace {

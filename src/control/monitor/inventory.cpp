@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 
-#include "common/base/memory_text.h"
 #include "common/base/proc.h"
+#include "common/base/text.h"
 #include "control/monitor/visible_devices.h"
 
 namespace saemill {

@@ -3,7 +3,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/error.h"
-#include "common/base/memory_text.h"
+#include "common/base/text.h"
 #include "control/select/device_sets.h"
 #include "control/select/selection.h"
 #include "control/select/topology_score.h"

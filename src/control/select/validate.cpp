@@ -2,7 +2,7 @@
 #include <map>
 #include <set>
 
-#include "common/base/memory_text.h"
+#include "common/base/text.h"
 #include "control/select/selection.h"
 
 namespace saemill {
