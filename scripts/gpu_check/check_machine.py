@@ -27,7 +27,7 @@ def check_devices(runner):
     told = runner.json_of("saemill-worker", "devices")
     if told["problem"]:
         raise Failed(told["problem"], told)
-    runner.gpus = len(told["gpus"])
+    runner.devices = told["gpus"]
     return ", ".join(gpu["name"] for gpu in told["gpus"]), told
 
 
@@ -69,11 +69,19 @@ def check_gpus(runner):
     return f"{told['gpu_count']} GPU(s)", told
 
 
-def check_calibrate(runner):
+def calibrate(runner):
+    """Into the run's own folder, where estimates find it."""
+    runner.calibrated = False
     done = runner.program("saemill", "estimate", "--calibrate", "--devices", "gpu:0", "--json", apart=True)
     if done.code == 75 and "--pid=host" in runner.log_end():
         raise Skipped(f"refused: {last_lines(runner.log_end(), 1)}")
     told = runner.parsed(runner.checked(done, "saemill estimate"), "saemill estimate")
+    runner.calibrated = True
+    return told
+
+
+def check_calibrate(runner):
+    told = calibrate(runner)
     return f"context {told['calibrated'][0]['context'] / 1e6:.1f} MB", told
 
 

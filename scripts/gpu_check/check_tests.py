@@ -1,33 +1,63 @@
-"""Test programs: as they are, then what failed or was not reached each in a process of its own, and under compute-sanitizer."""
-import glob
-import re
+"""Test programs: as they are, then what failed or was not reached each in a process of its own, and what failed under memcheck."""
 import time
 
-from gpu_check import gtest, libraries
-from gpu_check.runner import HERE, Failed, Skipped, TimeUp, exit_words, last_lines
+from gpu_check import gtest
+from gpu_check.check_sanitizer import memcheck_at_once, words_of
+from gpu_check.runner import Failed, Skipped, TimeUp, exit_words, last_lines
 
-PROGRAM_SECONDS, ALONE_SECONDS, ALONE_TOGETHER, SANITIZER_SECONDS = 90, 20, 60, 120
+PROGRAM_SECONDS, ALONE_SECONDS, ALONE_TOGETHER = 45, 8, 30
 
 
-def check_tests(runner, program):
+def check_tests(runner, program, first=False):
+    """A `first` program's kernels are used by all that comes later: where it hangs or crashes, that is not tried."""
     done = runner.program(program, seconds=PROGRAM_SECONDS)
     found = gtest.parse(done.text)
     figures = {"tests": len(found.ok) + len(found.failed) + len(found.skipped), "passed": len(found.ok), "skipped": len(found.skipped),
                "failed": found.failed}
     if done.code == 0 and not done.late:
         if not found.ok:
-            raise Skipped(f"all {len(found.skipped)} tests were: {last_lines(done.text, 1)}")
+            raise Skipped(f"all {len(found.skipped)} tests were: {last_lines(done.text, 1)}", {**figures, "of": runner.kind})
         return f"{len(found.ok)} passed, {len(found.skipped)} skipped", figures
-    message = exit_words(done) + (f" in {found.running}" if found.running else "")
     figures["running"] = found.running or None
     if done.late and runner.time_is_up():
         raise TimeUp(figures)
     alone = figures["alone"] = run_alone(runner, program, found)
-    bad = sorted(set(found.failed) | {name for name, result in alone.items() if result not in ("ok", "skipped", "no time left")})
+    if first and (done.code < 0 and not done.late or is_hung(done, found, alone)):
+        figures["blocks"] = f"{short_name(program)} {'hung' if done.late else 'crashed'}"
+    raise Failed(words_about(done, found, alone) + look_closer(runner, program, done, found, figures, first), figures)
+
+
+def is_hung(done, found, alone):
+    """A program that is only slow has tests that pass alone."""
+    return done.late and (alone.get(found.running) != "ok" or "hangs" in alone.values())
+
+
+def short_name(program):
+    return program.removeprefix("backend_").removesuffix("_test").removesuffix("_gpu")
+
+
+def bad_tests(found, alone):
+    return sorted(set(found.failed) | {name for name, result in alone.items() if result not in ("ok", "skipped", "no time left")})
+
+
+def words_about(done, found, alone):
+    message = exit_words(done) + (f" in {found.running}" if found.running else "")
     message += f"; {len(found.ok)} passed, {len(found.failed)} failed"
     if alone:
         message += f"; alone {sum(result == 'ok' for result in alone.values())} of {len(alone)} pass"
-    raise Failed(message + (f": {', '.join(bad)}" if bad else ""), figures)
+    bad = bad_tests(found, alone)
+    return message + (f": {', '.join(bad)}" if bad else "")
+
+
+def look_closer(runner, program, done, found, figures, first):
+    """What hangs would only hang again. A crash that does not come alone is looked at with the test that it came in."""
+    alone = figures["alone"]
+    names = [name for name in bad_tests(found, alone) if alone.get(name) != "hangs"]
+    names.sort(key=lambda name: alone.get(name) == "ok")  # what was only spoiled by another comes last
+    if not names and not done.late and alone.get(found.running) == "ok":
+        names = [found.running]
+    figures["memcheck"] = memcheck_at_once(runner, program, names) if first else None
+    return words_of(figures["memcheck"])
 
 
 def run_alone(runner, program, found):
@@ -54,26 +84,3 @@ def run_alone(runner, program, found):
         else:
             results[name] = "failed" if told.failed else exit_words(done)
     return results
-
-
-def check_sanitizer(runner, tool, program):
-    path = libraries.tool("compute-sanitizer", *sorted(glob.glob("/usr/local/cuda*/bin"), reverse=True))
-    if not path:
-        raise Skipped("absent: this machine has no compute-sanitizer")
-    # The tool runs with the machine's own libraries; only its target gets the packed ones.
-    variables = [f"{key}={value}" for key, value in runner.environment.items()]
-    command = [path, "--tool", tool, "--error-exitcode", "99", "--target-processes", "all", libraries.tool("env"), *variables,
-               str(HERE / "bin" / program), f"--gtest_filter={gtest.SMALL.get(program, '*')}"]
-    done = runner.call(command, runner.machine_environment(), seconds=SANITIZER_SECONDS)
-    summary = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: (.*)", done.text)
-    found = gtest.parse(done.text)
-    figures = {"summary": summary, "passed": len(found.ok), "failed": found.failed, "running": found.running or None}
-    if done.late and runner.time_is_up():
-        raise TimeUp(figures)
-    if done.late or (done.code != 0 and summary):
-        raise Failed(f"{exit_words(done)}{' in ' + found.running if found.running else ''}: {last_lines(done.text, 20)}", figures)
-    if not summary:
-        raise Skipped(f"refused ({exit_words(done)}): {last_lines(done.text)}")
-    if not found.ok:
-        raise Skipped(f"no test ran: {last_lines(done.text)}")
-    return f"{summary[-1]} ({len(found.ok)} tests)", figures

@@ -148,6 +148,11 @@ def copy_data(source, folder):
     shutil.copytree(source / "tests/golden", folder / "tests/golden", ignore=shutil.ignore_patterns("*.py"))
 
 
+def add_baseline(folder, path):
+    """The dense program to compare with, which is not this repository's: only where it is asked for."""
+    shutil.copyfile(path, folder / "torch_sae.py")
+
+
 def checksum(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 

@@ -1,16 +1,23 @@
 """The parts of a check in the order in which they run: what tells most in the least time comes first."""
 import fnmatch
 
-from gpu_check.check_bench import check_baseline, check_bench, check_several, check_step, size_of
+from gpu_check.check_bench import check_baseline, check_bench, check_select, check_several, check_step, size_of
 from gpu_check.check_machine import (check_calibrate, check_devices, check_doctor, check_gpus, check_libraries, check_monitor_cost,
                                      check_nvidia_smi, check_start)
-from gpu_check.check_tests import ALONE_TOGETHER, PROGRAM_SECONDS, SANITIZER_SECONDS, check_sanitizer, check_tests
+from gpu_check.check_memory import check_memory
+from gpu_check.check_profile import check_profile
+from gpu_check.check_sanitizer import AT_ONCE_SECONDS, SANITIZER_SECONDS, check_sanitizer
+from gpu_check.check_tests import ALONE_TOGETHER, PROGRAM_SECONDS, check_tests
 from gpu_check.check_training import check_killed_rank, check_training
 from gpu_check.runner import MANIFEST, Part
 
-TRAINING, BENCH = 60, 90
+TRAINING, BENCH, MEMORY, SELECT, PROFILE = 30, 90, 120, 60, 60
 SAMPLE, KERNELS, UPDATE, CONFORMANCE = "cuda_sample_gpu_test", "cuda_kernels_gpu_test", "cuda_kernels_update_gpu_test", "backend_conformance_gpu"
-FIRST, SANITIZED = [SAMPLE, KERNELS, UPDATE, CONFORMANCE], [SAMPLE, KERNELS, UPDATE, CONFORMANCE]
+FIRST = [SAMPLE, KERNELS, UPDATE, CONFORMANCE]
+# The kernels that nobody has tried on a GPU come before figures of large sizes. Racecheck of cuBLASLt's kernels, which the
+# conformance tests call, would end in its time limit.
+EARLY = [("racecheck", KERNELS), ("memcheck", KERNELS), ("racecheck", UPDATE), ("memcheck", UPDATE)]
+LATE = [("memcheck", CONFORMANCE), ("memcheck", SAMPLE), ("racecheck", SAMPLE)]
 
 
 def parts(shapes):
@@ -18,9 +25,9 @@ def parts(shapes):
     later = [name for name in MANIFEST["tests"] if name not in FIRST]
     shapes = sorted(shapes, key=size_of)
     small, large = shapes[:2], shapes[2:]
-    return (machine() + tests(first) + [Part(f"training/{dtype}", TRAINING, check_training, (dtype,)) for dtype in ("bf16", "f32")]
-            + same_batch(small) + tests(later) + together(shapes[0]) + several_gpus(small[-1])
-            + same_batch(large) + rest(shapes) + sanitizers())
+    trainings = [Part(f"training/{dtype}", TRAINING, check_training, (dtype,), kernels=True) for dtype in ("bf16", "f32")]
+    return (machine() + tests(first, True) + trainings + same_batch(small) + tests(later, False) + together(shapes[0])
+            + several_gpus(small[-1]) + sanitizers(EARLY) + same_batch(large) + rest(shapes) + deeper(shapes) + sanitizers(LATE) + loader())
 
 
 def machine():
@@ -29,42 +36,58 @@ def machine():
             Part("calibrate", 80, check_calibrate)]
 
 
-def tests(programs):
-    return [Part(f"tests/{name}", PROGRAM_SECONDS + ALONE_TOGETHER, check_tests, (name,)) for name in programs]
+def tests(programs, first):
+    """Those of whole trainings are trainings."""
+    seconds = PROGRAM_SECONDS + ALONE_TOGETHER + (AT_ONCE_SECONDS if first else 0)
+    return [Part(f"tests/{name}", seconds, check_tests, (name, first), kernels=name.startswith("gpu_train")) for name in programs]
+
+
+def bench(name, seconds, work, *arguments):
+    return Part(name, seconds, work, arguments, timing=True, kernels=True)
 
 
 def same_batch(shapes):
     """As the dense program measures: its batch stays where it is."""
-    return ([Part(f"bench/step/{shape}/same-batch", BENCH, check_step, (shape, "--same-batch"), timing=True) for shape in shapes]
+    return ([bench(f"bench/step/{shape}/same-batch", BENCH, check_step, shape, "--same-batch") for shape in shapes]
             + [Part(f"baseline/{shape}", BENCH, check_baseline, (shape,), timing=True) for shape in shapes])
 
 
 def together(shape):
     """Ranks on one card show that they are right, not how fast they are."""
-    return [Part("bench/scaling", BENCH, check_bench, ("scaling", "--devices", "gpu", "--ranks", "1,2,4", "--ranks-per-device", "4", "--shape", shape),
-                 timing=True),
-            Part("bench/collectives", BENCH, check_bench, ("collectives", "--devices", "gpu", "--ranks", "2", "--ranks-per-device", "2"), timing=True)]
+    return [bench("bench/scaling", BENCH, check_bench, "scaling", "--devices", "gpu", "--ranks", "1,2,4", "--ranks-per-device", "4", "--shape", shape),
+            bench("bench/collectives", BENCH, check_bench, "collectives", "--devices", "gpu", "--ranks", "2", "--ranks-per-device", "2")]
 
 
 def several_gpus(shape):
-    return [Part("gpus/train/2", TRAINING, check_training, ("bf16", "auto:2")),
-            Part("gpus/train/all", TRAINING, check_training, ("bf16", "auto:all")),
-            Part("gpus/killed-rank", TRAINING, check_killed_rank),
-            Part("gpus/collectives", BENCH, check_several, ("collectives",), timing=True),
-            Part("gpus/scaling", BENCH, check_several, ("scaling", "--shape", shape), timing=True)]
+    return [Part("gpus/train/2", TRAINING, check_training, ("bf16", "auto:2"), kernels=True),
+            Part("gpus/train/all", TRAINING, check_training, ("bf16", "auto:all"), kernels=True),
+            Part("gpus/killed-rank", 2 * TRAINING, check_killed_rank, kernels=True),
+            bench("gpus/collectives", BENCH, check_several, "collectives"),
+            bench("gpus/scaling", BENCH, check_several, "scaling", "--shape", shape)]
 
 
 def rest(shapes):
     """With the loader's part in it, and what is held."""
-    return ([Part(f"bench/step/{shape}", BENCH, check_step, (shape,), timing=True) for shape in shapes]
-            + [Part("bench/loader", BENCH, check_bench, ("loader",), timing=True)]
-            + [Part(f"bench/memory/{shape}", BENCH, check_bench, ("memory", "--devices", "gpu:0", "--shape", shape), timing=True) for shape in shapes]
+    return ([bench(f"bench/step/{shape}", BENCH, check_step, shape) for shape in shapes]
+            + [bench(f"bench/step/{shape}/hot", BENCH, check_step, shape, "--same-batch", "--hot", "8") for shape in shapes]
+            + [bench(f"bench/memory/{shape}", MEMORY, check_memory, shape) for shape in shapes]
             + [Part("monitor-cost", 60, check_monitor_cost, timing=True)])
 
 
-def sanitizers():
-    return [Part(f"sanitizer/{tool}/{name}", SANITIZER_SECONDS, check_sanitizer, (tool, name)) for tool in ("memcheck", "racecheck")
-            for name in SANITIZED if name in MANIFEST["tests"]]
+def deeper(shapes):
+    """Where the time of a step goes, and what would be faster."""
+    return ([bench(f"bench/select/{shape}", SELECT, check_select, shape) for shape in shapes]
+            + [bench(f"profile/{shape}", PROFILE + 5, check_profile, shape, PROFILE) for shape in shapes])
+
+
+def loader():
+    """Of the host alone; with the threads that a rank has on a machine with one GPU."""
+    return [Part("bench/loader", BENCH, check_bench, ("loader", "--threads", "8", "--types", "BF16,table"), timing=True)]
+
+
+def sanitizers(wanted):
+    return [Part(f"sanitizer/{tool}/{name}", SANITIZER_SECONDS + 10, check_sanitizer, (tool, name), after=f"tests/{name}")
+            for tool, name in wanted if name in MANIFEST["tests"]]
 
 
 def dry_parts():

@@ -28,9 +28,10 @@ def tail_of(path, count=TAIL):
 class Report:
     """`checks` are in the order of the plan; a part that has not run yet is there as well."""
 
-    def __init__(self, path, about, names):
+    def __init__(self, path, about, names, judge=lambda checks: []):
+        """`judge`: the criteria that the checks meet or miss."""
         self.path = path
-        self.about = dict(about)
+        self.about, self.judge = dict(about), judge
         self.checks = {name: entry(name, "not reached") for name in names}
         self.dirty = self.stopped = None
 
@@ -47,7 +48,7 @@ class Report:
     def write(self):
         ok = self.complete() and not self.count("failed")
         report = {"ok": ok, "complete": self.complete(), "stopped": self.stopped, "dirty": self.dirty is not None, "dirty_reason": self.dirty,
-                  **self.about, "checks": list(self.checks.values())}
+                  **self.about, "criteria": self.judge(self.checks), "checks": list(self.checks.values())}
         replace(self.path, lambda beside: beside.write_text(json.dumps(report, indent=2) + "\n"))
 
 

@@ -4,7 +4,9 @@
   FOLDER/run --out REPORT.json                     all, for at most 540 s
   FOLDER/run --list                                the parts in their order
   FOLDER/run --only 'tests/*,bench/step/8192,2304*'
-  FOLDER/run --continue REPORT.json                what is not ok there, or was not reached
+  FOLDER/run --continue REPORT.json                what was not reached there, then what failed, then what was skipped
+
+Where the carrying has lost the executable bits: python3 FOLDER/run. The last of the output is a table of what is required.
 
 Beside REPORT.json: REPORT.logs.tar.gz with what every program said, and the files of failed trainings; while a part runs,
 REPORT.now.log. Parts whose status is "running" or "not reached" have no result.
@@ -23,11 +25,11 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-from gpu_check import libraries, plan, processes  # noqa: E402
+from gpu_check import criteria, libraries, plan, processes  # noqa: E402
 from gpu_check.check_bench import SHAPES  # noqa: E402
 from gpu_check.check_machine import libc_words  # noqa: E402
 from gpu_check.report import Logs, Report  # noqa: E402
-from gpu_check.runner import MANIFEST, Runner, Stopped  # noqa: E402
+from gpu_check.runner import HERE, MANIFEST, Runner, Stopped, blocked_by  # noqa: E402
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 INCOMPLETE = 75
@@ -44,10 +46,12 @@ def parse():
     parser.add_argument("--continue", dest="before", type=pathlib.Path, metavar="REPORT", help="keep what it has; run what is not ok there")
     parser.add_argument("--list", action="store_true", help="only print the parts' names, in order")
     parser.add_argument("--dry-run", action="store_true", help="everything up to the first call of a device")
-    parser.add_argument("--baseline", type=pathlib.Path, help="torch_sae.py, run by this python")
+    parser.add_argument("--baseline", type=pathlib.Path, help="torch_sae.py, run by this python; default: FOLDER/torch_sae.py where it is")
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), help="batch,d_in,d_sae,k of the benchmarks")
     arguments = parser.parse_args()
     arguments.out = arguments.out.absolute()
+    packed = HERE / "torch_sae.py"
+    arguments.baseline = arguments.baseline or (packed if packed.is_file() else None)
     if arguments.baseline:
         arguments.baseline = arguments.baseline.resolve()
         if not arguments.baseline.is_file():
@@ -87,15 +91,36 @@ def about(arguments, before, report_before):
     return told
 
 
+def turn(part, before, only):
+    """Of a part, among those that go on with an earlier report: what hung there comes before what it blocks."""
+    if part.always:
+        return 0
+    status = before[part.name]["status"] if part.name in before else "not reached"
+    if status == "not reached" and only == "*" and blocked_by(before, part):
+        return 3
+    return {"not reached": 1, "failed": 2, "skipped": 4}[status]
+
+
+def make_executable(folder):
+    """What carries a folder here may not have carried that."""
+    for path in folder.iterdir():
+        if not os.access(path, os.X_OK):
+            try:
+                path.chmod(path.stat().st_mode | 0o755)
+            except OSError as error:
+                print(f"{path}: cannot be made executable: {error.strerror}; copy the folder to where it can", file=sys.stderr)
+
+
 def start_report(parser, arguments, parts):
     """Before any work, so that it is known to be possible; and which parts are to run."""
     before, report_before = read_before(parser, arguments.before)
     runs = [part for part in parts if part.always or before.get(part.name, {}).get("status") != "ok"]
+    runs.sort(key=lambda part: turn(part, before, arguments.only))
     before = {name: check for name, check in before.items() if name not in [part.name for part in runs if part.always]}
     everything = plan.dry_parts() if arguments.dry_run else plan.parts(arguments.shapes)
     names = [part.name for part in everything if part in runs or part.name in before]
     names += [name for name in before if name not in names]
-    report = Report(arguments.out, about(arguments, before, report_before), names)
+    report = Report(arguments.out, about(arguments, before, report_before), names, criteria.judge)
     report.checks.update(before)  # also what had failed, until it has run again
     try:
         report.write()
@@ -123,6 +148,7 @@ def main():
     if arguments.list:
         print("\n".join(part.name for part in parts))
         return 0
+    make_executable(HERE / "bin")
     report, runs = start_report(parser, arguments, parts)
     began, runner, code = time.monotonic(), Runner(report, arguments), None
     try:
@@ -144,6 +170,8 @@ def main():
         report.write()
         shutil.rmtree(runner.home, ignore_errors=True)
     print(", ".join(f"{report.count(status)} {status}" for status in ("ok", "failed", "skipped", "not reached")) + f"; {arguments.out}", flush=True)
+    for line in criteria.table(report.checks):
+        print(line, flush=True)
     return code or (1 if report.count("failed") else 0 if report.complete() else INCOMPLETE)
 
 

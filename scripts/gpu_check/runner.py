@@ -16,7 +16,11 @@ LINE = 300  # characters of a message on the screen; the report has all
 
 
 class Skipped(Exception):
-    pass
+    """Figures with "of": of GPUs of this kind; a run that goes on with the report does not try again where they are the same."""
+
+    def __init__(self, message, figures=None):
+        super().__init__(message)
+        self.figures = figures
 
 
 class Failed(Exception):
@@ -48,6 +52,8 @@ class Part(NamedTuple):
     arguments: tuple = ()
     timing: bool = False  # void beside a process that still uses the GPU
     always: bool = False  # run and checked whatever is asked for
+    kernels: bool = False  # trains: not tried where the kernels' own tests hang or crash
+    after: str = ""  # another part: not tried where that one hung
 
 
 class Done(NamedTuple):
@@ -69,12 +75,22 @@ def last_lines(text, count=6):
     return " | ".join(text.strip().splitlines()[-count:])
 
 
+def blocked_by(checks, part):
+    """What hung or crashed before it, in words; None where nothing did."""
+    blocks = {name: check["figures"]["blocks"] for name, check in checks.items() if (check["figures"] or {}).get("blocks")}
+    if part.kernels:
+        return next(iter(blocks.values()), None)
+    words = blocks.get(part.after, "")
+    return words if words.endswith("hung") else None
+
+
 class Runner:
     def __init__(self, report, arguments):
         self.report = report
         self.arguments = arguments
         self.logs = None
-        self.gpus = 0  # told by the part "devices"
+        self.devices = []  # told by the part "devices"
+        self.calibrated = None  # once it has been tried: whether it could be
         self.end = self.part_end = time.monotonic() + arguments.time_limit
         self.part, self.start = None, 0.0
         self.home = tempfile.mkdtemp(prefix="saemill-gpu-check-")
@@ -88,6 +104,15 @@ class Runner:
 
     # Of a part: what runs programs.
 
+    @property
+    def gpus(self):
+        return len(self.devices)
+
+    @property
+    def kind(self):
+        """What a skipped part would find again."""
+        return [device["name"] for device in self.devices]
+
     def left(self):
         return max(0.0, self.part_end - time.monotonic())
 
@@ -100,10 +125,18 @@ class Runner:
 
     def call(self, command, environment, seconds=600.0, apart=False):
         """`apart`: the text is stdout alone. All goes to the part's log, as it comes."""
+        return self.call_with_pid(command, environment, seconds, apart)[1]
+
+    def call_with_pid(self, command, environment, seconds=600.0, apart=False):
         with self.started(command, environment, apart) as running:
             ended = processes.has_ended(running.process, min(seconds, self.left()))
             running.close()
-        return Done(running.process.returncode if running.process.returncode is not None else -9, running.text(), not ended)
+        code = running.process.returncode if running.process.returncode is not None else -9
+        return running.process.pid, Done(code, running.text(), not ended)
+
+    def program_and_pid(self, *words):
+        """With its stdout apart."""
+        return self.call_with_pid([str(HERE / "bin" / words[0]), *map(str, words[1:])], self.environment, apart=True)
 
     @staticmethod
     def machine_environment():
@@ -147,6 +180,8 @@ class Runner:
     def perform(self, part):
         self.part, self.start = part.name, time.monotonic()
         self.part_end = min(self.end, self.start + part.limit)
+        if self.is_still_skipped(part):
+            return
         if reason := self.reason_against(part):
             if self.report.checks[part.name]["status"] == "not reached":  # else an earlier run's result stays
                 self.tell("not reached", 0.0, reason)
@@ -157,7 +192,7 @@ class Runner:
         try:
             message, figures = part.work(self, *part.arguments)
         except Skipped as reason:
-            status, message = "skipped", str(reason)
+            status, message, figures = "skipped", str(reason), reason.figures
         except Failed as reason:
             status, message, figures = "failed", str(reason), reason.figures
         except TimeUp as reason:
@@ -174,11 +209,18 @@ class Runner:
         if self.part and self.report.checks[self.part]["status"] == "running":
             self.tell("not reached", time.monotonic() - self.start, f"stopped by {name}", None, self.logs.end(self.part))
 
+    def is_still_skipped(self, part):
+        """By an earlier run, on GPUs of the same kind."""
+        check = self.report.checks[part.name]
+        return check["status"] == "skipped" and (check["figures"] or {}).get("of") == self.kind
+
     def reason_against(self, part):
         if self.end - time.monotonic() < LEAST:
             return f"the {self.arguments.time_limit:g} s of the run were over"
         if part.timing and self.report.dirty:
             return f"no time would be right: {self.report.dirty}"
+        if self.arguments.only == "*" and (words := blocked_by(self.report.checks, part)):
+            return words
         return None
 
     def tell(self, status, seconds, *rest):

@@ -42,9 +42,9 @@ def run_tests():
         print("Running main() from x.cc\nFirst.\n  Works\n  HasMore/of_it  # GetParam() = 1\nSecond.\n  Works\n  DISABLED_Not")
         return 0
     wanted = next((word.split("=")[1] for word in WORDS if word.startswith("--gtest_filter=")), None)
-    wanted = None if wanted and not wanted.startswith(("First.", "Second.")) else wanted
+    wanted = wanted.split(":") if wanted and wanted.startswith(("First.", "Second.")) else None
     code = poisoned = 0
-    for test in [test for test in TESTS if wanted in (None, test)]:
+    for test in [test for test in TESTS if not wanted or test in wanted]:
         what = SCENARIO.get(test, {}).get("does")
         alone = SCENARIO.get(test, {}).get("alone", what)
         print(f"[ RUN      ] {test}", flush=True)
@@ -77,21 +77,39 @@ def train():
 def bench():
     print("a warning\n", file=sys.stderr)
     if WORDS[1] == "step":
-        return {"step_ms": 0.5, "over_floor": []}
+        time.sleep(0.2)  # so that nvidia-smi has told something
+        return {"step_ms": 0.5, "phases": {"select": {"ms": 0.4, "times_floor": 1.6}, "data_wait": {"ms": SCENARIO.get("data_wait", 0.004), "host": True}},
+                "over_floor": ["select"]}
+    if WORDS[1] == "memory":
+        (FOLDER / "worker.pid").write_text(str(os.getpid()))
+        time.sleep(0.5)
+        (FOLDER / "worker.pid").unlink()
+        return {"plan": {"host_bytes": 0, "device_bytes": SCENARIO.get("plan MiB", 900) << 20}}
+    if WORDS[1] == "select":
+        usual = {"chunk_mb": 128, "algorithm": 0, "gemm_ms": 0.4, "select_ms": 0.5, "both_ms": 0.9}
+        best = {"chunk_mb": 64, "algorithm": 2, "gemm_ms": 0.3, "select_ms": 0.4, "both_ms": 0.6}
+        return {"points": [usual, best], "default": usual, "best": best}
     return {"note": "nothing measured"}
+
+
+def estimate():
+    if "--calibrate" in WORDS:
+        (FOLDER / "calibrated").touch()
+        return {"calibrated": [{"context": 500_000_000}]}
+    return {"devices": [{"memory_required": SCENARIO.get("estimate MiB", 1020) << 20}], "context_measured": (FOLDER / "calibrated").exists()}
 
 
 def main():
     with open(FOLDER / "calls.jsonl", "a") as calls:
         calls.write(json.dumps([NAME, *WORDS]) + "\n")
     misbehave(SCENARIO.get(" ".join([NAME, *WORDS[:2]]), SCENARIO.get(NAME, {})).get("does"))
-    gpus = [{"name": "fake GPU"}] * SCENARIO.get("gpus", 1)
+    gpus = [{"name": "fake GPU", "uuid": "GPU-1"}] * SCENARIO.get("gpus", 1)
     if "test" in NAME or NAME.endswith("_gpu"):
         return run_tests()
     if WORDS[0] == "train":
         return train()
     answers = {"devices": lambda: {"problem": "", "gpus": gpus}, "bench": bench, "doctor": lambda: {"ok": True, "checks": []},
-               "gpus": lambda: {"gpu_count": len(gpus), "gpus": gpus}, "estimate": lambda: {"calibrated": [{"context": 500_000_000}]},
+               "gpus": lambda: {"gpu_count": len(gpus), "gpus": gpus}, "estimate": estimate,
                "--nvml": lambda: {"watch": [{"devices": len(gpus), "samples": 5, "sample_ms": 1.0, "sample_ms_max": 2.0, "sampler_cpu_percent": 0.1}]}}
     print("not JSON\n" + json.dumps(answers[WORDS[0]]()))
     return 0

@@ -15,17 +15,21 @@ class Names(packed.PackedTest):
         order = ["libraries", "devices", "nvidia-smi", "doctor", "gpus", "calibrate", "tests/cuda_sample_gpu_test", "tests/cuda_kernels_gpu_test",
                  "tests/cuda_kernels_update_gpu_test", "tests/backend_conformance_gpu", "training/bf16", "training/f32", step(SMALL), step(MIDDLE),
                  baseline(SMALL), baseline(MIDDLE), "tests/gpu_exchange_gpu_test", "tests/gpu_train_gpu", "bench/scaling", "bench/collectives",
-                 "gpus/train/2", "gpus/train/all", "gpus/killed-rank", "gpus/collectives", "gpus/scaling", step(LARGE), baseline(LARGE)]
-        self.assertEqual(names[:len(order)], order)
-        self.assertEqual(len(set(names)), len(names))
-        sanitizers = [name.split("/")[1] for name in names if name.startswith("sanitizer/")]
-        self.assertEqual(sanitizers, ["memcheck"] * 4 + ["racecheck"] * 4)
-        self.assertTrue(names[-8].startswith("sanitizer/"), "last of all")
+                 "gpus/train/2", "gpus/train/all", "gpus/killed-rank", "gpus/collectives", "gpus/scaling",
+                 "sanitizer/racecheck/cuda_kernels_gpu_test", "sanitizer/memcheck/cuda_kernels_gpu_test",
+                 "sanitizer/racecheck/cuda_kernels_update_gpu_test", "sanitizer/memcheck/cuda_kernels_update_gpu_test", step(LARGE), baseline(LARGE)]
+        for kind in ("bench/step/{}", "bench/step/{}/hot", "bench/memory/{}"):
+            order += map(kind.format, (SMALL, MIDDLE, LARGE))
+        order += ["monitor-cost"] + [f"{kind}/{shape}" for kind in ("bench/select", "profile") for shape in (SMALL, MIDDLE, LARGE)]
+        order += ["sanitizer/memcheck/backend_conformance_gpu", "sanitizer/memcheck/cuda_sample_gpu_test", "sanitizer/racecheck/cuda_sample_gpu_test",
+                  "bench/loader"]
+        self.assertEqual(names, order)
 
     def test_only_and_skip(self):
         self.assertEqual(self.names("--only", f"tests/backend_conformance*,bench/step/{MIDDLE[:9]}*,training/f32"),
-                         ["libraries", "devices", "tests/backend_conformance_gpu", "training/f32", f"bench/step/{MIDDLE}/same-batch", f"bench/step/{MIDDLE}"])
-        without = self.names("--skip", "sanitizer/*,bench/*,gpus/*,baseline/*,tests/*,monitor-cost")
+                         ["libraries", "devices", "tests/backend_conformance_gpu", "training/f32", f"bench/step/{MIDDLE}/same-batch", f"bench/step/{MIDDLE}",
+                          f"bench/step/{MIDDLE}/hot"])
+        without = self.names("--skip", "sanitizer/*,bench/*,gpus/*,baseline/*,tests/*,monitor-cost,profile/*")
         self.assertEqual(without, ["libraries", "devices", "nvidia-smi", "doctor", "gpus", "calibrate", "training/bf16", "training/f32"])
 
     def test_a_glob_without_a_part_is_an_error(self):
@@ -56,7 +60,11 @@ class CommandLines(packed.PackedTest):
                          | {f"gpus/{name}" for name in ("train/2", "train/all", "killed-rank", "collectives", "scaling")})
         self.assertEqual(self.called("saemill", "doctor"), ["--json"])
         self.assertEqual(self.called("saemill", "gpus"), ["--json"])
-        self.assertEqual(self.called("saemill", "estimate"), ["--calibrate --devices gpu:0 --json"])
+        estimates = self.called("saemill", "estimate")
+        self.assertEqual((estimates[0], len(estimates)), ("--calibrate --devices gpu:0 --json", 4))
+        self.assertRegex(estimates[1], r"^/\S+/estimate.json --devices gpu:0 --json$")
+        self.assertEqual(self.called("saemill-worker", "bench", "loader"), ["--threads 8 --types BF16,table --json"])
+        self.assertEqual(self.called("saemill-worker", "bench", "select")[0], f"--shape {SMALL} --json")
         self.assertEqual(self.called("saemill-worker", "bench", "scaling"), [f"--devices gpu --ranks 1,2,4 --ranks-per-device 4 --shape {SMALL} --json"])
         self.assertEqual(self.called("saemill-worker", "bench", "collectives"), ["--devices gpu --ranks 2 --ranks-per-device 2 --json"])
         self.assertEqual(self.called("saemill-worker", "bench", "step")[0], f"--devices gpu:0 --shape {SMALL} --same-batch --json")
@@ -92,6 +100,7 @@ class CommandLines(packed.PackedTest):
         told = self.log("sanitizer/memcheck/cuda_kernels_gpu_test.log").splitlines()
         self.assertIn(f"ld={self.cuda}", told)
         command = next(line for line in told if line.startswith("--tool"))
+        self.assertNotIn("exclude", command, "only where NVIDIA's kernels are called")
         self.assertIn("--tool memcheck --error-exitcode 99 --target-processes all /usr/bin/env LD_LIBRARY_PATH="
                       f"{self.folder}/lib:{self.folder}/stand_ins:{self.cuda}", command)
         self.assertRegex(command, rf"{self.folder}/bin/cuda_kernels_gpu_test --gtest_filter=-SelectTest")

@@ -43,9 +43,8 @@ class PackedTest(unittest.TestCase):
             executable(self.folder / "bin" / name, (HERE / "fake_program.py").read_text())
         self.tools = self.root / "tools"
         self.tools.mkdir()
-        executable(self.tools / "nvidia-smi", "#!/bin/sh\necho '    Driver Version  : 1.2'\n")
-        executable(self.tools / "compute-sanitizer", '#!/bin/sh\necho "ld=$LD_LIBRARY_PATH"; echo "$@"; while [ "$1" != /usr/bin/env ]; do shift; done\n'
-                                                      '"$@" && echo "========= ERROR SUMMARY: 0 errors"\n')
+        for name in ("nvidia-smi", "compute-sanitizer", "ncu"):
+            executable(self.tools / name, (HERE / "fake_tool.py").read_text())
         self.write_manifest()
         self.scenario()
 

@@ -22,25 +22,42 @@ class TestPrograms(packed.PackedTest):
 
     def test_a_failure(self):
         check = self.outcome(**{"First.HasMore/of_it": {"does": "fail"}})
-        self.assertEqual(check["message"], "exit code 1; 2 passed, 1 failed; alone 0 of 1 pass: First.HasMore/of_it")
+        self.assertEqual(check["message"], "exit code 1; 2 passed, 1 failed; alone 0 of 1 pass: First.HasMore/of_it; memcheck (exit code 1) finds 0 errors")
         self.assertEqual(check["figures"]["alone"], {"First.HasMore/of_it": "failed"})
-        self.assertEqual(self.alone(), ["--gtest_list_tests", "--gtest_filter=First.HasMore/of_it"])
+        self.assertEqual(self.alone(), ["--gtest_list_tests", "--gtest_filter=First.HasMore/of_it", "--gtest_filter=First.HasMore/of_it"])
+
+    def test_memcheck_at_once(self):
+        check = self.outcome(**{"First.Works": {"does": "fail"}, "Second.Works": {"does": "fail"}, "sanitizer errors": 1})
+        self.assertIn("; memcheck (exit code 99) finds 1 errors: Invalid __global__ read of size 4 bytes | at select(int)", check["message"])
+        memcheck = check["figures"]["memcheck"]
+        self.assertEqual((memcheck["errors"], memcheck["failed_tests"]), (1, ["First.Works", "Second.Works"]))
+        self.assertEqual(self.alone()[-1], "--gtest_filter=First.Works:Second.Works")
+        self.assertIn("select.cuh:12", self.log(f"tests/{NAME}.log"))
+
+    def test_no_memcheck_where_it_is_absent_or_the_program_comes_later(self):
+        self.scenario(**{"First.Works": {"does": "fail"}})
+        check = self.run_checks("--only", "tests/gpu_exchange*", code=1)["tests/gpu_exchange_gpu_test"]
+        self.assertIsNone(check["figures"]["memcheck"])
+        (self.tools / "compute-sanitizer").unlink()
+        self.assertIsNone(self.outcome(**{"First.Works": {"does": "fail"}})["figures"]["memcheck"])
 
     def test_an_illegal_address_poisons_what_comes_after(self):
         check = self.outcome(**{"First.Works": {"does": "poison"}})
         self.assertEqual(check["figures"]["failed"], ["First.Works", "First.HasMore/of_it", "Second.Works"])
         self.assertEqual(check["figures"]["alone"], {"First.Works": "failed", "First.HasMore/of_it": "ok", "Second.Works": "ok"})
-        self.assertTrue(check["message"].endswith("alone 2 of 3 pass: First.HasMore/of_it, First.Works, Second.Works"), check["message"])
+        self.assertIn("alone 2 of 3 pass: First.HasMore/of_it, First.Works, Second.Works; memcheck", check["message"])
 
     def test_a_crash(self):
         check = self.outcome(**{"First.HasMore/of_it": {"does": "crash"}})
-        self.assertEqual(check["message"], "crashed (SIGSEGV) in First.HasMore/of_it; 1 passed, 0 failed; alone 1 of 2 pass: First.HasMore/of_it")
-        self.assertEqual(check["figures"]["running"], "First.HasMore/of_it")
+        self.assertTrue(check["message"].startswith("crashed (SIGSEGV) in First.HasMore/of_it; 1 passed, 0 failed; alone 1 of 2 pass: "
+                                                    "First.HasMore/of_it; memcheck (exit code "), check["message"])
+        self.assertEqual((check["figures"]["running"], check["figures"]["blocks"]), ("First.HasMore/of_it", "cuda_sample crashed"))
         self.assertEqual(check["figures"]["alone"], {"First.HasMore/of_it": "crashed (SIGSEGV)", "Second.Works": "ok"})
 
     def test_a_crash_that_comes_with_others_only(self):
         check = self.outcome(**{"First.HasMore/of_it": {"does": "crash", "alone": ""}})
         self.assertEqual((check["status"], check["figures"]["alone"]), ("failed", {"First.HasMore/of_it": "ok", "Second.Works": "ok"}))
+        self.assertEqual(self.alone()[-1], "--gtest_filter=First.HasMore/of_it", "under memcheck, which may see why")
 
     def test_a_hang(self):
         self.seconds("PROGRAM_SECONDS", 1)
@@ -48,7 +65,15 @@ class TestPrograms(packed.PackedTest):
         check = self.outcome(**{"First.HasMore/of_it": {"does": "hang"}})
         self.assertEqual(check["message"], "not done in time in First.HasMore/of_it; 1 passed, 0 failed; alone 1 of 2 pass: First.HasMore/of_it")
         self.assertEqual(check["figures"]["alone"], {"First.HasMore/of_it": "hangs", "Second.Works": "ok"})
+        self.assertEqual((check["figures"]["blocks"], check["figures"]["memcheck"]), ("cuda_sample hung", None))
         self.check_nothing_is_left()
+
+    def test_what_is_only_slow_blocks_nothing(self):
+        self.seconds("PROGRAM_SECONDS", 1)
+        check = self.outcome(**{"First.HasMore/of_it": {"does": "hang", "alone": ""}})
+        self.assertEqual(check["message"], "not done in time in First.HasMore/of_it; 1 passed, 0 failed; alone 2 of 2 pass")
+        self.assertNotIn("blocks", check["figures"])
+        self.assertIsNone(check["figures"]["memcheck"])
 
     def test_no_more_than_a_time_for_all_alone(self):
         self.seconds("PROGRAM_SECONDS", 1)
