@@ -44,3 +44,14 @@ function(saemill_emulated_test)
                          ENVIRONMENT SAEMILL_EMULATION_ORDER=${order})
   endforeach()
 endfunction()
+
+# Tests of an emulated program once more, with GEMMs that round operands of f32 to TF32 as a GPU does.
+#
+#   saemill_emulated_tf32(backend_conformance_emulated TIMEOUT 300 ROUNDINGS nearest truncate TESTS *F32*)
+function(saemill_emulated_tf32 name)
+  cmake_parse_arguments(arg "" "TIMEOUT;TESTS" "ROUNDINGS" ${ARGN})
+  foreach(rounding IN LISTS arg_ROUNDINGS)
+    gtest_discover_tests(${name} TEST_FILTER "${arg_TESTS}" TEST_PREFIX "tf32-${rounding}/" DISCOVERY_TIMEOUT 60
+                         PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS ${name} ENVIRONMENT SAEMILL_TWIN_TF32=${rounding})
+  endforeach()
+endfunction()

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <filesystem>
@@ -75,7 +76,7 @@ std::vector<T> column(const Json& rows, const char* key) {
   return values;
 }
 
-// Phases with a floor, and that over_floor names those beyond 1.3 times it.
+// Phases with a floor, and that over_floor names those beyond 1.3 times it that are not waits of the host.
 std::vector<std::string> with_floor(const Json& step) {
   std::vector<std::string> names, over;
   for (const auto& [name, phase] : step.at("phases").items()) {
@@ -83,7 +84,7 @@ std::vector<std::string> with_floor(const Json& step) {
     names.push_back(name);
     EXPECT_NEAR(phase["times_floor"].get<double>() * phase["floor_ms"].get<double>(),
                 phase["ms"].get<double>(), 1e-9 + 1e-6 * phase["ms"].get<double>());
-    if (phase["times_floor"] > 1.3) over.push_back(name);
+    if (phase["times_floor"] > 1.3 && !phase.value("host", false)) over.push_back(name);
   }
   EXPECT_EQ(step.at("over_floor").get<std::vector<std::string>>(), over);
   return names;
@@ -106,6 +107,21 @@ TEST_F(Bench, StepOnTheCpu) {
   for (const char* phase : {"adam", "data_wait", "exchange", "group", "sums"})
     EXPECT_TRUE(step["phases"].contains(phase)) << phase;
   EXPECT_GT(step["plan_bytes"].get<int64_t>(), 0);
+  EXPECT_FALSE(step.contains("step_ms_windows") || step.contains("h2d_bytes_per_second"));
+  for (const auto& [name, phase] : step["phases"].items()) EXPECT_FALSE(phase.contains("host")) << name;
+}
+
+TEST_F(Bench, HotLatentsAreInEveryActivation) {
+  for (const std::string& program :
+       {kBin + "/saemill bench step --threads 1", kEmulated + " bench step --devices gpu:0"}) {
+    const std::string command = program + " --shape 512,16,256,4 --repeats 1 --warmup 0 --no-floors ";
+    EXPECT_LT(json(command)["most_hits"], 128) << program;
+    const Json hot = json(command + "--hot 3");
+    EXPECT_EQ(hot["most_hits"], 512) << program;
+    EXPECT_EQ(hot["hot"], 3);
+  }
+  expect_refused(kBin + "/saemill bench step --shape 512,16,256,4 --hot 5", 64,
+                 "--hot is 5; accepted: with topk, 0 to k");
 }
 
 TEST_F(Bench, StepOnAGpu) {
@@ -115,15 +131,81 @@ TEST_F(Bench, StepOnAGpu) {
   EXPECT_EQ(topk["device"], "gpu:0");
   EXPECT_TRUE(topk["same_batch"].get<bool>());
   EXPECT_EQ(topk["backend"].get<std::string>().substr(0, 13), "cuda emulated");
-  EXPECT_EQ(with_floor(topk), (Names{"center", "decode", "group", "latents", "select"}));
+  EXPECT_EQ(with_floor(topk), (Names{"center", "decode", "group", "latents", "select", "stage"}));
+  EXPECT_EQ(topk["steps"], 2);
+  auto windows = topk["step_ms_windows"].get<std::vector<double>>();
+  ASSERT_EQ(windows.size(), 3u);
+  std::sort(windows.begin(), windows.end());
+  EXPECT_EQ(topk["step_ms"], windows[1]);
+  Names waits;
+  for (const auto& [name, phase] : topk["phases"].items())
+    if (phase.value("host", false)) waits.push_back(name);
+  EXPECT_EQ(waits, (Names{"data_wait", "exchange", "stage"}));
   EXPECT_GT(topk["gemm_flops"].get<double>(), 0);
   EXPECT_GT(topk["copy_bytes_per_second"].get<double>(), 0);
+  EXPECT_NEAR(
+      topk["phases"]["stage"]["floor_ms"].get<double>() * topk["h2d_bytes_per_second"].get<double>() / 1e3,
+      4 * 128 * 16, 1e-3);
   // The plan is what the device holds, give or take the alignment of allocations.
   EXPECT_NEAR(topk["resident_bytes"].get<double>(), topk["plan_bytes"].get<double>(), 65536);
   const Json relu = json(small + "--arch relu --dtype f32");
-  EXPECT_EQ(with_floor(relu), (Names{"center", "dense_forward", "latents"}));
+  EXPECT_EQ(with_floor(relu), (Names{"center", "dense_forward", "latents", "stage"}));
   const Done people = run(small);
   EXPECT_NE(people.output.find("<- over 1.3"), std::string::npos) << people.output;
+  EXPECT_NE(people.output.find("(the host waits)"), std::string::npos) << people.output;
+}
+
+TEST_F(Bench, StepOnAGpuOfItsOwnLength) {
+  const std::string small = kEmulated + " bench step --devices gpu:0 --shape 64,4,64,2 --same-batch ";
+  const Json step = json(small);
+  for (const double ms : step["step_ms_windows"]) EXPECT_GE(ms * step["steps"].get<int>(), 300 * (1 - 1e-9));
+  const Json bare = json(small + "--warmup 0 --repeats 1 --no-floors");
+  EXPECT_EQ(with_floor(bare), Names{});
+  EXPECT_FALSE(bare.contains("gemm_flops") || bare.contains("h2d_bytes_per_second"));
+  EXPECT_EQ(bare["step_ms_windows"].size(), 3u);
+}
+
+// At 64 rows 1 MiB of pre-activations is 4096 latents, and both of the largest are all of them.
+TEST_F(Bench, SelectByChunkAndAlgorithm) {
+  const std::string command =
+      kEmulated + " bench select --shape 64,4,9216,2 --chunk-mb 1,2,64,1 --repeats 1 ";
+  for (const std::string dtype : {"bf16", "f32"}) {
+    const Json result = json(command + "--dtype " + dtype);
+    EXPECT_EQ(keys(result),
+              (Names{"shape", "dtype", "device", "gpu", "repeats", "points", "default", "best"}));
+    EXPECT_EQ(result["shape"], "64,4,9216,2");
+    EXPECT_EQ(result["dtype"], dtype);
+    EXPECT_EQ(result["device"], "gpu:0");
+    const Json& points = result["points"];
+    EXPECT_EQ(column<int>(points, "chunk_mb"), (std::vector<int>{1, 2, 128}));
+    EXPECT_EQ(column<int>(points, "latents"), (std::vector<int>{4096, 8192, 9216}));
+    EXPECT_EQ(column<int>(points, "algorithm"), (std::vector<int>{0, 0, 0})) << "the twin has one";
+    double least = points[0]["both_ms"];
+    for (const Json& point : points) {
+      for (const char* name : {"gemm_ms", "select_ms", "both_ms"}) EXPECT_GT(point[name], 0) << name;
+      EXPECT_TRUE(point["bits_equal"].get<bool>());
+      least = std::min(least, point["both_ms"].get<double>());
+    }
+    EXPECT_EQ(result["default"], points[2]);
+    EXPECT_NE(std::find(points.begin(), points.end(), result["best"]), points.end());
+    EXPECT_EQ(result["best"]["both_ms"], least);
+  }
+  const Done people = run(command);
+  EXPECT_NE(people.output.find("<- default"), std::string::npos) << people.output;
+  EXPECT_NE(people.output.find("<- best"), std::string::npos) << people.output;
+}
+
+TEST_F(Bench, SelectRefusesWhatCannotBe) {
+  const std::string select = " bench select --shape 64,4,9216,2 ";
+  expect_refused(kEmulated + select + "--chunk-mb 16,0", 64, "--chunk-mb has 0; accepted: 1 to 8192");
+  expect_refused(kEmulated + select + "--chunk-mb 8193", 64, "--chunk-mb has 8193");
+  expect_refused(kEmulated + select + "--devices cpu:0", 64, "--devices is \"cpu:0\"; accepted: gpu:K");
+  expect_refused(kEmulated + select + "--devices gpu:1", 78, "CUDA shows 1 GPU(s)");
+  expect_refused(kEmulated + select + "--dtype f16", 64, "accepted: bf16, f32");
+  expect_refused(kEmulated + " bench select --shape 64,4,9216,9000", 78, "8192");
+  for (const char* option : {"--chunk-mb x", "--algorithms 0", "--repeats 0", "--threads 1"})
+    EXPECT_EQ(run(kEmulated + select + option).code, 64) << option;
+  EXPECT_EQ(run(kEmulated + " bench select").code, 64) << "a shape is required";
 }
 
 TEST_F(Bench, RefusesWhatCannotBe) {

@@ -183,11 +183,7 @@ int bench_collectives(const Options& options) {
       {"ranks_per_device", options.ranks_per_device},
       {"note", shares_devices(ranks) ? "ranks share a device: the figures show correctness, not speed" : ""}};
   result.update(measured);
-  if (options.json)
-    std::printf("%s\n", result.dump().c_str());
-  else
-    print(result);
-  return 0;
+  return show(result, options.json, print);
 }
 
 }  // namespace
@@ -203,7 +199,7 @@ void add_bench_collectives(CLI::App& bench, Run& run) {
       ->check(CLI::Range(1, 64));
   command->add_option("--max-mb", options->max_mb, "The largest size, in 2^20 bytes")
       ->check(CLI::Range(1, 4096));
-  command->add_flag("--json", options->json, "One JSON object on one line");
+  add_json_option(*command, options->json);
   command->callback([options, &run] { run = [options] { return bench_collectives(*options); }; });
 }
 

@@ -55,19 +55,33 @@ double cpu_copy_rate(int threads) {
   return best;
 }
 
-double gpu_copy_rate() {
-  constexpr size_t kBytes = size_t{256} << 20;  // several times the second level cache
+// Bytes of copies per second, after one that is not measured.
+double gpu_copies(void* to, const void* from, size_t bytes, const gpu::Stream& stream) {
   constexpr int kRounds = 20;
-  const gpu::Memory from(kBytes), to(kBytes);
-  const gpu::Stream stream;
   gpu::Event start(gpu::Event::Timing::on), end(gpu::Event::Timing::on);
-  gpu::fill(from.data(), 1, kBytes, stream);
-  gpu::copy(to.data(), from.data(), kBytes, stream);
+  gpu::copy(to, from, bytes, stream);
   start.record(stream);
-  for (int i = 0; i < kRounds; ++i) gpu::copy(to.data(), from.data(), kBytes, stream);
+  for (int i = 0; i < kRounds; ++i) gpu::copy(to, from, bytes, stream);
   end.record(stream);
   end.synchronize();
-  return 2e3 * kRounds * static_cast<double>(kBytes) / gpu::elapsed_ms(start, end);
+  return 1e3 * kRounds * static_cast<double>(bytes) / gpu::elapsed_ms(start, end);
+}
+
+double gpu_copy_rate() {
+  constexpr size_t kBytes = size_t{256} << 20;  // several times the second level cache
+  const gpu::Memory from(kBytes), to(kBytes);
+  const gpu::Stream stream;
+  gpu::fill(from.data(), 1, kBytes, stream);
+  return 2 * gpu_copies(to.data(), from.data(), kBytes, stream);
+}
+
+double gpu_upload_rate() {
+  constexpr size_t kBytes = size_t{64} << 20;  // about a batch
+  const gpu::PinnedMemory from(kBytes);
+  const gpu::Memory to(kBytes);
+  const gpu::Stream stream;
+  std::memset(from.data(), 1, kBytes);
+  return gpu_copies(to.data(), from.data(), kBytes, stream);
 }
 
 // Normal values, a short series over and over: a GEMM of zeros draws less power, and so runs faster.
@@ -139,11 +153,11 @@ struct Sizes {
 
 MachineRates cpu_rates(const BenchSetup& setup, int threads) {
   return {cpu_gemm_rate(setup.d_in, latent_chunk(setup.config.sae.d_sae), low_of(setup), threads),
-          cpu_copy_rate(threads)};
+          cpu_copy_rate(threads), 0};
 }
 
 MachineRates gpu_rates(const BenchSetup& setup) {
-  return {gpu_gemm_rate(setup), gpu_copy_rate()};
+  return {gpu_gemm_rate(setup), gpu_copy_rate(), gpu_upload_rate()};
 }
 
 std::map<std::string, double> cpu_floors(const BenchSetup& setup, const MachineRates& rates) {
@@ -161,7 +175,8 @@ std::map<std::string, double> gpu_floors(const BenchSetup& setup, const MachineR
   const auto bytes = [&](double count) { return 1e3 * count / rates.copied_bytes; };
   // Masters and moments read and written; in bf16 also the copies of both matrices.
   const double state = s.n * s.M * (48 + (s.low < 4 ? 2 * s.low : 0));
-  std::map<std::string, double> floors{{"center", bytes(s.B * s.n * (4 + s.low))}};
+  std::map<std::string, double> floors{{"center", bytes(s.B * s.n * (4 + s.low))},
+                                       {"stage", 1e3 * 4 * s.B * s.n / rates.uploaded_bytes}};
   if (setup.config.sae.architecture == "topk") {
     floors["select"] = products(1) + bytes(4 * s.B * s.M);
     floors["decode"] = bytes(s.B * s.n * (2 * s.k * s.low + 4 + s.low));

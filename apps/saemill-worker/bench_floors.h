@@ -10,8 +10,9 @@
 namespace saemill {
 
 struct MachineRates {
-  double multiply_adds = 0;  // per second, of GEMM operands of the run's type
-  double copied_bytes = 0;   // per second, read plus written
+  double multiply_adds = 0;   // per second, of GEMM operands of the run's type
+  double copied_bytes = 0;    // per second, read plus written
+  double uploaded_bytes = 0;  // per second, from page-locked memory to a GPU; 0 where there is none
 };
 
 MachineRates cpu_rates(const BenchSetup& setup, int threads);

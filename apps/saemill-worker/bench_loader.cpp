@@ -170,11 +170,7 @@ int bench_loader(Options options) {
       if (!source.path.empty()) fs::remove(source.path);
     }
   const Json result{{"cores", cores_allowed()}, {"batches", options.batches}, {"lines", lines}};
-  if (options.json)
-    std::printf("%s\n", result.dump().c_str());
-  else
-    print(result);
-  return 0;
+  return show(result, options.json, print);
 }
 
 }  // namespace
@@ -193,7 +189,7 @@ void add_bench_loader(CLI::App& bench, Run& run) {
   command->add_option("--megabytes", options->megabytes, "Of each file, at least a batch")
       ->check(CLI::Range(1, 1 << 20));
   command->add_option("--batches", options->batches, "That are measured")->check(CLI::Range(1, 100000));
-  command->add_flag("--json", options->json, "One JSON object on one line");
+  add_json_option(*command, options->json);
   command->callback([options, &run] { run = [options] { return bench_loader(*options); }; });
 }
 

@@ -191,11 +191,7 @@ int bench_memory(const Options& options) {
   if (device.gpu) use_gpu_number(device.index);
   const int threads = device.gpu ? 1 : options.threads > 0 ? options.threads : cores_allowed();
   const Json result = measure(setup, options, device.gpu, threads);
-  if (options.json)
-    std::printf("%s\n", result.dump().c_str());
-  else
-    print(result);
-  return 0;
+  return show(result, options.json, print);
 }
 
 }  // namespace
@@ -210,7 +206,7 @@ void add_bench_memory(CLI::App& bench, Run& run) {
   command->add_option("--devices", options->devices, "cpu:0 | gpu:K");
   command->add_option("--threads", options->threads, "0: the cores of the affinity mask")
       ->check(CLI::Range(0, 1024));
-  command->add_flag("--json", options->json, "One JSON object on one line");
+  add_json_option(*command, options->json);
   command->callback([options, &run] { run = [options] { return bench_memory(*options); }; });
 }
 

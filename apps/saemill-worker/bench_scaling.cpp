@@ -157,11 +157,7 @@ int bench_scaling(Options options) {
                     {"points", points},
                     {"note", note(points, gpu)}};
   if (!options.svg.empty()) write_svg(options, result);
-  if (options.json)
-    std::printf("%s\n", result.dump().c_str());
-  else
-    print(result);
-  return 0;
+  return show(result, options.json, print);
 }
 
 }  // namespace
@@ -183,7 +179,7 @@ void add_bench_scaling(CLI::App& bench, Run& run) {
   command->add_option("--repeats", options->repeats, "Steps that are measured; 5 on CPUs, 30 on GPUs")
       ->check(CLI::Range(1, 100000));
   command->add_option("--svg", options->svg, "Write the curve to this file");
-  command->add_flag("--json", options->json, "One JSON object on one line");
+  add_json_option(*command, options->json);
   command->callback([options, &run] { run = [options] { return bench_scaling(*options); }; });
 }
 

@@ -146,6 +146,9 @@ BenchTraining::BenchTraining(const BenchTrainingOptions& options, const MakeDevi
           {setup_.config, plan_, arena_, *architecture_, *device_.backend, comm, *device_.exchange, state_}) {
   const DataStart start{1, std::vector<float>(static_cast<size_t>(setup_.d_in))};
   initialize_state(state_, setup_.config, *architecture_, start, backend(), comm);
+  // Pre-activations of random rows are normal, so this is far above them all.
+  const std::vector<float> bias(static_cast<size_t>(options.hot), 10.0f);
+  backend().write(state_.weights.b_enc.data, bias.data(), bias.size() * sizeof(float));
   backend().pack(state_.weights, state_.packed, share_.first_latent, share_.last_latent);
   step_.share_state();
   std::vector<std::span<float>> slots;
@@ -165,6 +168,19 @@ void BenchTraining::step(bool log) {
   input.l1 = setup_.config.sae.l1_coefficient;
   input.log = log;
   step_.run(*loader_, input);
+}
+
+int64_t BenchTraining::most_hits() {
+  const Codes& codes = step_.codes();
+  const auto slots = static_cast<size_t>(codes.index.rows * codes.index.cols);
+  std::vector<int32_t> index(slots);
+  std::vector<float> value(slots);
+  backend().read(index.data(), codes.index.data, slots * sizeof(int32_t));
+  backend().read(value.data(), codes.value.data, slots * sizeof(float));
+  std::vector<int64_t> hits(static_cast<size_t>(setup_.config.sae.d_sae));
+  for (size_t s = 0; s < slots; ++s)
+    if (value[s] > 0) ++hits[static_cast<size_t>(index[s])];
+  return *std::max_element(hits.begin(), hits.end());
 }
 
 void BenchTraining::wait() {

@@ -46,6 +46,7 @@ struct BenchTrainingOptions {
   std::shared_ptr<const ActivationSet> set;
   int threads = 1;          // of a CPU rank, for the plan
   bool same_batch = false;  // the loader's slots are filled once
+  int64_t hot = 0;          // so many latents are active in every activation, as some of real ones nearly are
 };
 
 // Collective: all ranks make theirs, and call the same functions.
@@ -55,6 +56,8 @@ class BenchTraining {
 
   void step(bool log = false);  // an asynchronous backend may still be at it
   void wait();                  // for all steps, also the other ranks'
+  // Activations of the last batch that the latent which most of them hit is active in; of TopK.
+  int64_t most_hits();
 
   const Plan& plan() const { return plan_; }
   const Arena& arena() const { return arena_; }

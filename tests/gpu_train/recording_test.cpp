@@ -19,6 +19,7 @@ using Bits = std::vector<std::vector<std::byte>>;
 struct Outcome {
   Bits state;  // afterwards: weights, moments, copies, counters
   std::vector<double> metrics;
+  std::vector<bool> looked;  // for dead latents, in each step that was measured
   int64_t recordings = 0;
 };
 
@@ -94,6 +95,7 @@ class Recording : public testing::Test {
       input.l1 = config.sae.l1_coefficient;
       input.log = s % 3 == 0;
       const StepResult told = step.run(loader, input);
+      result.looked.push_back(step.take_phases().contains("find_dead"));
       if (told.known)
         for (const double value : {told.mse, told.l0, told.aux_mse, told.total_variance, told.grad_norm,
                                    static_cast<double>(told.dead)})
@@ -124,6 +126,7 @@ TEST_F(Recording, GivesTheSameBits) {
     EXPECT_EQ(enqueued.recordings, 0) << dtype;
     expect_same(recorded, enqueued);
     EXPECT_GT(recorded.metrics.back(), 0) << "no latent died: the auxiliary loss took no part";
+    EXPECT_TRUE(enqueued.looked.back());
   }
 }
 
@@ -133,6 +136,16 @@ TEST_F(Recording, CountsDeadLatentsWithoutAuxiliaryLoss) {
   const Outcome recorded = run(false);
   expect_same(recorded, run(true));
   EXPECT_GT(recorded.metrics.back(), 0);
+}
+
+// Where all fire often, each logged step tells that none dies before the next one.
+TEST_F(Recording, ALossOfNoLatentIsSpared) {
+  config_.sae.k = 64;
+  const Outcome spared = run(true);
+  EXPECT_EQ(spared.metrics.back(), 0) << "a latent died";
+  EXPECT_EQ(spared.looked, std::vector<bool>(kSteps, false));
+  config_.sae.dead_after = 1000 * 128;
+  expect_same(spared, run(true));
 }
 
 TEST_F(Recording, HoldsClipping) {

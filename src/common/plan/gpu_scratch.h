@@ -24,9 +24,9 @@ struct WorkExtent {
 // Latents in one GEMM of a GPU: whole chunks, so many that the pre-activations stay small beside the second
 // level cache and the GEMM is still large.
 inline constexpr int64_t kPreBytes = int64_t{128} << 20;
-constexpr int64_t gpu_chunk(int64_t d_sae, int64_t rows) {
+constexpr int64_t gpu_chunk(int64_t d_sae, int64_t rows, int64_t pre_bytes = kPreBytes) {
   const int64_t unit = latent_chunk(d_sae);
-  const int64_t fit = kPreBytes / (4 * std::max<int64_t>(rows, 1)) / unit * unit;
+  const int64_t fit = pre_bytes / (4 * std::max<int64_t>(rows, 1)) / unit * unit;
   return std::min(round_up(d_sae, unit), std::max(fit, 2 * unit));
 }
 

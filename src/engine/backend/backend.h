@@ -186,6 +186,8 @@ class Backend {
   // Where `dead` is given, the same among these for `aux`. codes.grad is untouched.
   void select(const SelectTask& task);
   void decode(const DecodeTask& task);
+  // Reads indices and values. Where asynchronous it may run beside what is called after it, up to
+  // update_latents.
   void group_by_latent(const Codes& codes, int64_t first, int64_t last, const LatentIndex& out);
   void dense_forward(const DenseForwardTask& task);
   void update_latents(const LatentTask& task);        // gradients from codes

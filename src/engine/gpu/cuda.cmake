@@ -30,7 +30,8 @@ if(NOT SAEMILL_HAS_CUDA)
 endif()
 
 # saemill_target_options for a target with .cu files. nvcc passes warnings on to the host compiler, and fmt needs to
-# be told that nvcc knows constexpr.
+# be told that nvcc knows constexpr. -lineinfo lets compute-sanitizer and ncu name lines; the code stays the same, and
+# compressed it is smaller than it was without either.
 function(saemill_cuda_target_options target)
   list(REMOVE_ITEM SAEMILL_WARNINGS -Wpedantic)
   list(JOIN SAEMILL_WARNINGS "," warnings)
@@ -42,7 +43,7 @@ function(saemill_cuda_target_options target)
   endif()
   target_compile_options(${target} PRIVATE
                          "$<$<COMPILE_LANGUAGE:CXX>:${SAEMILL_WARNINGS};-Wpedantic>"
-                         "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=${warnings};--expt-relaxed-constexpr>")
+                         "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo;-Xfatbin=-compress-all;-Werror=all-warnings;-Xcompiler=${warnings};--expt-relaxed-constexpr>")
   target_compile_definitions(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:FMT_USE_CONSTEXPR=1>")
 endfunction()
 

@@ -19,6 +19,7 @@ struct ForwardTask {
   SelectTask select;
   View centered;
   PackedViews packed;
+  std::function<void()> selected = {};  // where given: called when sparse codes are there, without gradients
 };
 
 class Architecture {
@@ -34,7 +35,8 @@ class Architecture {
   // Residual, statistics, and where sparse the codes with their gradients. False: the sparse code does not
   // fit; results are void.
   virtual bool forward(Backend& backend, const ForwardTask& task, bool sparse) const = 0;
-  virtual void update(Backend& backend, LatentTask task, bool sparse) const = 0;
+  // The codes are grouped by latent where sparse.
+  virtual void update(Backend& backend, const LatentTask& task, bool sparse) const = 0;
 };
 
 std::unique_ptr<Architecture> make_architecture(const SaeConfig& config);

@@ -25,6 +25,7 @@ class Relu final : public Architecture {
       int32_t overflow = 0;
       backend.read(&overflow, task.select.overflow.data, sizeof overflow);
       if (overflow != 0) return false;
+      if (task.selected) task.selected();
       backend.decode(task.decode);
       return true;
     }
@@ -33,10 +34,8 @@ class Relu final : public Architecture {
     return true;
   }
 
-  void update(Backend& backend, LatentTask task, bool sparse) const override {
-    if (!sparse) return backend.update_latents_dense(task);
-    if (task.add_batch) backend.group_by_latent(task.codes, task.first, task.last, task.by_latent);
-    backend.update_latents(task);
+  void update(Backend& backend, const LatentTask& task, bool sparse) const override {
+    sparse ? backend.update_latents(task) : backend.update_latents_dense(task);
   }
 
  private:

@@ -11,17 +11,12 @@ class TopK final : public Architecture {
 
   bool forward(Backend& backend, const ForwardTask& task, bool) const override {
     backend.select(task.select);
+    if (task.selected) task.selected();
     backend.decode(task.decode);
     return true;
   }
 
-  void update(Backend& backend, LatentTask task, bool) const override {
-    if (task.add_batch) {
-      backend.group_by_latent(task.codes, task.first, task.last, task.by_latent);
-      if (task.aux.index) backend.group_by_latent(task.aux, task.first, task.last, task.aux_by_latent);
-    }
-    backend.update_latents(task);
-  }
+  void update(Backend& backend, const LatentTask& task, bool) const override { backend.update_latents(task); }
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "common/base/clock.h"
 #include "common/plan/tiles.h"
@@ -94,14 +95,13 @@ void Step::write_scalars(const StepInput& input) {
   backend_.write_soon(step_scalars_.data, &scalars, sizeof scalars);
 }
 
-void Step::clear_sums() {
-  for (const View& view : {sums_, bias_sums_, moment_sums_, grad_W_enc_, grad_W_dec_, grad_b_enc_})
-    backend_.zero(view);
+void Step::clear_sums(bool log) {
+  if (log) backend_.zero(moment_sums_);
+  for (const View& view : {sums_, bias_sums_, grad_W_enc_, grad_W_dec_, grad_b_enc_}) backend_.zero(view);
 }
 
-// Before so many activations none can be.
 bool Step::may_find_dead() const {
-  return state_.step * config_.train.batch_size >= config_.sae.dead_after;
+  return state_.step * config_.train.batch_size >= std::max(config_.sae.dead_after, none_dies_before_);
 }
 
 // Latents that have not fired for dead_after activations, before this step. Whether there are any.
@@ -150,8 +150,9 @@ ForwardTask Step::forward_task(const View& x) const {
 }
 
 // True: sparse codes. All ranks agree.
-bool Step::forward(const View& x, bool sparse) {
-  const ForwardTask task = forward_task(x);
+bool Step::forward(const View& x, bool sparse, std::function<void()> selected) {
+  ForwardTask task = forward_task(x);
+  task.selected = std::move(selected);
   backend_.center(x, state_.weights.b_dec, task.centered);
   if (!sparse) exchange_.await_all();
   const bool fits = architecture_.forward(backend_, task, sparse);
@@ -276,10 +277,16 @@ void Step::finish_gradient() {
       {bias_sums_, latent_block_sums_, latent_block_norms_, config_.train.clip_norm, grad_b_dec_, sums_});
 }
 
+void Step::group(const LatentTask& task) {
+  backend_.group_by_latent(task.codes, task.first, task.last, task.by_latent);
+  if (task.aux.index) backend_.group_by_latent(task.aux, task.first, task.last, task.aux_by_latent);
+}
+
 // Clipping needs the norm of all gradients before any is applied: a pass of its own.
-void Step::update(bool sparse) {
+void Step::update(bool sparse, bool grouped) {
   LatentTask task = latent_task();
   task.add_batch = !plan_.stores_gradients;
+  if (task.add_batch && sparse && !grouped) group(task);
   const double* clip_factor = nullptr;
   if (config_.train.clip_norm > 0) {
     task.pass = LatentPass::norm;
@@ -325,6 +332,7 @@ bool Step::run_micro_batch(const View& x, const StepInput& input, StepResult& re
   if (!plan_.stores_gradients) return sparse;
   LatentTask task = latent_task();
   task.pass = LatentPass::accumulate;
+  if (sparse) group(task);
   architecture_.update(backend_, task, sparse);
   // The next micro-batch overwrites what others may still read.
   timed("exchange", [&] { exchange_.fence(); });
@@ -339,13 +347,14 @@ void Step::run_recorded(const View& x, const StepInput& input, StepResult& resul
   uses_aux_ = plan_.aux_slots > 0 && finds_dead;
   const auto kind = reinterpret_cast<uintptr_t>(x.data) | (input.log ? 1U : 0U) | (finds_dead ? 2U : 0U);
   backend_.run_recorded(kind, [&] {
-    clear_sums();
+    clear_sums(input.log);
     find_dead();
-    forward(x, true);
+    // Nobody else has a part of these codes: they are grouped beside the decoding.
+    forward(x, true, [this] { group(latent_task()); });
     if (input.log)
       backend_.data_moments(x, block_slice(data_moments_, state_.share.first_row, state_.share.last_row));
     sum_batch(input);
-    update(true);
+    update(true, true);
   });
 }
 
@@ -356,7 +365,7 @@ StepResult Step::run(BatchLoader& loader, const StepInput& input) {
   if (records_) {
     run_recorded(next_batch(loader), input, result);
   } else {
-    clear_sums();
+    clear_sums(input.log);
     uses_aux_ = find_dead() && plan_.aux_slots > 0;
     bool sparse = true;
     for (int64_t micro = 0; micro < config_.train.batch_size / plan_.micro_batch_size; ++micro)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -68,21 +69,23 @@ class Step {
 
  private:
   void write_scalars(const StepInput& input);
-  void clear_sums();
+  void clear_sums(bool log);
   bool may_find_dead() const;
   bool find_dead();
   ForwardTask forward_task(const View& x) const;
-  bool forward(const View& x, bool sparse);
+  bool forward(const View& x, bool sparse, std::function<void()> selected = {});
   View next_batch(BatchLoader& loader);
   bool run_micro_batch(const View& x, const StepInput& input, StepResult& result);
   void run_recorded(const View& x, const StepInput& input, StepResult& result);
   void sum_batch(const StepInput& input);
   LatentTask latent_task() const;
-  void update(bool sparse);
+  void group(const LatentTask& task);
+  void update(bool sparse, bool grouped = false);
   void finish_gradient();
   void gather_batch(const StepInput& input, std::vector<Signals>& signals);
   void gather_latents(bool later = false);
-  void read_result(const StepInput& input, StepResult& result) const;
+  void read_result(const StepInput& input, StepResult& result);
+  void look_for_oldest();
   void check_finite(double mse) const;
   template <typename Work>
   void timed(const char* phase, Work&& work);
@@ -100,8 +103,9 @@ class Step {
   View step_scalars_, sums_, bias_sums_, moment_sums_;
   Codes codes_, aux_;
   LatentIndex by_latent_, aux_by_latent_;
-  bool uses_aux_ = false;  // in this step
-  bool records_ = false;   // a step's work is recorded once, and repeated
+  int64_t none_dies_before_ = 0;  // so many activations
+  bool uses_aux_ = false;         // in this step
+  bool records_ = false;          // a step's work is recorded once, and repeated
   std::map<std::string, double> phases_;
 };
 

@@ -1,4 +1,5 @@
 // What a step came to, as the device summed it up.
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -18,7 +19,17 @@ void Step::ensure_finite() const {
   check_finite(error / static_cast<double>(config_.train.batch_size));
 }
 
-void Step::read_result(const StepInput& input, StepResult& result) const {
+// A latent is dead dead_after activations after it fired, so none can be before the one that has waited
+// longest is. Until then steps of an asynchronous backend, whose host does not know how many there are, are
+// spared the auxiliary loss of none. The same on all ranks, as the counters are.
+void Step::look_for_oldest() {
+  exchange_.await_all();
+  std::vector<int64_t> fired(static_cast<size_t>(state_.last_fired.cols));
+  backend_.read(fired.data(), state_.last_fired.data, fired.size() * sizeof(int64_t));
+  none_dies_before_ = *std::min_element(fired.begin(), fired.end()) + config_.sae.dead_after;
+}
+
+void Step::read_result(const StepInput& input, StepResult& result) {
   const auto batch = static_cast<double>(config_.train.batch_size);
   std::array<double, kStepSums> sums{};
   backend_.read(sums.data(), sums_.data, sizeof sums);
@@ -30,6 +41,7 @@ void Step::read_result(const StepInput& input, StepResult& result) const {
   result.dead = static_cast<int64_t>(sums[kDeadLatents]);
   result.grad_norm = std::sqrt(sums[kGradientSquares]);
   if (!input.log) return;
+  if (backend_.is_asynchronous() && result.dead == 0) look_for_oldest();
   std::vector<double> moments(static_cast<size_t>(moment_sums_.cols));
   backend_.read(moments.data(), moment_sums_.data, moments.size() * sizeof(double));
   double mean_square = 0;

@@ -90,7 +90,8 @@ __device__ inline void store_four(T* row, int64_t column, int64_t n, const Four&
   }
 }
 
-__device__ inline void add_scaled(Four& sum, float factor, const Four& values) {
+template <typename Columns>
+__device__ inline void add_scaled(Four& sum, float factor, const Columns& values) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) sum[i] += factor * values[i];
 }

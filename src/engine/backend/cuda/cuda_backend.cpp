@@ -24,7 +24,14 @@ int64_t CudaBackendImpl<Low>::packed_chunk_bytes() const {
 }
 
 template <typename Low>
+void CudaBackendImpl<Low>::join() {
+  grouping_.join(compute_);
+  summing_.join(compute_);
+}
+
+template <typename Low>
 void CudaBackendImpl<Low>::reserve(const WorkExtent& extent) {
+  join();
   compute_.synchronize();
   gemm_.reset();
   scratch_.reset();
@@ -56,6 +63,7 @@ std::byte* CudaBackendImpl<Low>::allocate_host(size_t bytes) {
 
 template <typename Low>
 void CudaBackendImpl<Low>::release() {
+  join();
   compute_.synchronize();
   graphs_.clear();
   gemm_.reset();
@@ -66,11 +74,13 @@ void CudaBackendImpl<Low>::release() {
 
 template <typename Low>
 void CudaBackendImpl<Low>::read(void* to, const void* from, size_t bytes) {
+  join();
   if (bytes > 0) gpu::copy_and_wait(to, from, bytes, compute_);
 }
 
 template <typename Low>
 void CudaBackendImpl<Low>::write(void* to, const void* from, size_t bytes) {
+  join();
   if (bytes > 0) gpu::copy_and_wait(to, from, bytes, compute_);
 }
 
@@ -81,6 +91,7 @@ void CudaBackendImpl<Low>::write_soon(void* to, const void* from, size_t bytes) 
 
 template <typename Low>
 void CudaBackendImpl<Low>::zero(const View& view) {
+  join();
   if (view && view.bytes() > 0) gpu::fill(view.data, 0, view.bytes(), compute_);
 }
 
@@ -126,6 +137,7 @@ std::map<std::string, double> CudaBackendImpl<Low>::take_phases() {
 
 template <typename Low>
 void CudaBackendImpl<Low>::do_center(const View& x, const View& b_dec, const View& centered) {
+  join();  // what the batch before has left is overwritten from here on
   gpu::center(x.as<float>(), b_dec.as<float>(), x.rows, centered.rows, n_, centered.as<Low>(), compute_);
 }
 
@@ -220,11 +232,12 @@ void CudaBackendImpl<Low>::do_sum_batch(const SumTask& task) {
                        task.data_moments ? task.data_moments.as<double>() : nullptr, task.row_stats.rows, n_},
                       {task.sums.as<double>(), task.bias.as<double>(),
                        task.data_moments ? task.moments.as<double>() : nullptr},
-                      compute_);
+                      beside(summing_));
 }
 
 template <typename Low>
 void CudaBackendImpl<Low>::do_finish_gradient(const GradientTask& task) {
+  summing_.join(compute_);
   gpu::finish_gradients({task.block_sums.as<float>(), task.block_norms.as<double>(), task.block_sums.rows, n_,
                          task.clip_norm, task.grad_b_dec.as<float>()},
                         {task.sums.as<double>(), task.bias.as<double>(), nullptr}, compute_);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/backend/cuda/beside.h"
 #include "engine/backend/cuda/cuda_backend.h"
 #include "engine/backend/cuda/cuda_memory.h"
 #include "engine/backend/cuda/gemm.h"
@@ -70,6 +71,8 @@ class CudaBackendImpl final : public Backend {
     gpu::Event begin{gpu::Event::Timing::on}, end{gpu::Event::Timing::on};
   };
   CudaScratch& scratch(int64_t rows);
+  const gpu::Stream& beside(Beside& work) { return measure_ ? compute_ : work.begin(compute_); }
+  void join();
   // Where the pieces of this index's long segments are kept: there is room for two indices at a time.
   bool piece_set(const View& offsets);
   gpu::LatentCodes grouped(const Codes& codes, const LatentIndex& index);
@@ -86,6 +89,7 @@ class CudaBackendImpl final : public Backend {
 
   int64_t n_, latents_, chunk_;
   gpu::Stream compute_;
+  Beside grouping_, summing_;  // not used while phases are measured
   std::vector<gpu::Memory> device_;
   std::vector<gpu::PinnedMemory> host_;
   Mailbox mailbox_;

@@ -41,7 +41,7 @@ void CudaBackendImpl<Low>::do_group_by_latent(const Codes& codes, int64_t first,
   groups.positions = out.positions.as<int32_t>();
   gpu::group_by_latent(
       {codes.index.as<int32_t>(), codes.value.as<float>(), codes.index.rows, codes.index.cols, first, last},
-      groups, own.group.data(), own.group.bytes(), compute_);
+      groups, own.group.data(), own.group.bytes(), beside(grouping_));
 }
 
 template <typename Low>
@@ -84,6 +84,7 @@ gpu::LatentArguments<Low> CudaBackendImpl<Low>::latent_arguments(const LatentTas
 
 template <typename Low>
 void CudaBackendImpl<Low>::do_update_latents(const LatentTask& task) {
+  grouping_.join(compute_);
   if (task.last == task.first) return;
   gpu::LatentArguments<Low> arguments = latent_arguments(task);
   if (task.add_batch) {

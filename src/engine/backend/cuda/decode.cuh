@@ -7,6 +7,7 @@
 
 #include "engine/backend/cuda/block_reduce.cuh"
 #include "engine/backend/cuda/decode.h"
+#include "engine/backend/cuda/raw_columns.cuh"
 
 namespace saemill::gpu {
 
@@ -21,33 +22,23 @@ constexpr int kLowLanes = 16 / static_cast<int>(sizeof(Low));  // columns of a l
 template <typename Low>
 constexpr int kSlab = kLanes* kLowLanes<Low>;  // columns of a warp; at most kDecodeThreads
 template <typename Low>
-using LowVec = Vec<Low, kLowLanes<Low>>;
-
-template <typename Low, bool kAligned>
-__device__ inline LowVec<Low> load_low(const Low* row, int column, int n) {
-  LowVec<Low> values{};
-  if constexpr (kAligned) {
-    if (column < n) values = load<kLowLanes<Low>>(row + column);
-  } else {
-    for (int i = 0; i < kLowLanes<Low>; ++i)
-      if (column + i < n) values[i] = row[column + i];
-  }
-  return values;
-}
+using LowColumns = RawColumns<Low, kLowLanes<Low>>;
 
 template <typename Low>
-__device__ inline float dot_low(const LowVec<Low>& values, const float* with) {
+__device__ inline float dot_low(const LowColumns<Low>& values, const float* with) {
   float sum = 0;
 #pragma unroll
-  for (int i = 0; i < kLowLanes<Low>; ++i) sum += to_float(values[i]) * with[i];
+  for (int i = 0; i < kLowLanes<Low>; ++i) sum += values[i] * with[i];
   return sum;
 }
 
 // The slots of a row that one warp has: warp, warp + kDecodeWarps, ... The first kHeld of them are kept in
-// registers from the weighted sum to the dot products.
+// registers from the weighted sum to the dot products. Where there are fewer, those that are missing are row
+// 0 times 0: a branch would keep the loads from going out together.
 template <typename Low, int kHeld, bool kMore, bool kAligned>
 struct WarpSlots {
   static constexpr int kRegisters = kHeld > 0 ? kHeld : 1;
+  static constexpr int kBatch = 4;  // of the others, loaded together
   const int32_t* index;
   const float* value;
   const Low* decoder;
@@ -56,7 +47,7 @@ struct WarpSlots {
   float* dots;             // shared, one for each slot: sums so far of slots that are not held
   int32_t held_index = 0;  // lane h has those of held slot h
   float held_value = 0;
-  LowVec<Low> held[kRegisters];
+  LowColumns<Low> held[kRegisters];
   float held_dot[kRegisters];
 
   __device__ WarpSlots(const DecodeCodes& codes, int64_t row, int active, const Low* matrix, int columns,
@@ -79,6 +70,10 @@ struct WarpSlots {
     return warp_index() + mine * kDecodeWarps;
   }
 
+  __device__ LowColumns<Low> row_columns(int latent, int column) const {
+    return load_raw<kAligned, kLowLanes<Low>>(decoder + int64_t{latent} * n, column, n);
+  }
+
   // Calls visit(mine, value, decoder values) for the slots that are not held.
   template <typename Visit>
   __device__ void each_other(int column, Visit&& visit) const {
@@ -87,11 +82,16 @@ struct WarpSlots {
       const bool mine = lane_index() < count;
       const int32_t my_index = mine ? index[slot(first + lane_index())] : 0;
       const float my_value = mine ? value[slot(first + lane_index())] : 0.0f;
-#pragma unroll 4
-      for (int s = 0; s < count; ++s) {
-        const int latent = __shfl_sync(kAllLanes, my_index, s);
-        const float z = __shfl_sync(kAllLanes, my_value, s);
-        visit(first + s, z, load_low<Low, kAligned>(decoder + int64_t{latent} * n, column, n));
+      for (int s = 0; s < count; s += kBatch) {
+        LowColumns<Low> values[kBatch];
+#pragma unroll
+        for (int u = 0; u < kBatch; ++u)
+          values[u] = row_columns(__shfl_sync(kAllLanes, my_index, s + u), column);
+#pragma unroll
+        for (int u = 0; u < kBatch; ++u) {
+          const float z = __shfl_sync(kAllLanes, my_value, s + u);
+          if (s + u < count) visit(first + s + u, z, values[u]);
+        }
       }
     }
   }
@@ -102,15 +102,15 @@ struct WarpSlots {
 #pragma unroll
     for (int h = 0; h < kHeld; ++h) {
       const int latent = __shfl_sync(kAllLanes, held_index, h);
-      held[h] = h < own ? load_low<Low, kAligned>(decoder + int64_t{latent} * n, column, n) : LowVec<Low>{};
+      held[h] = row_columns(latent, column);
     }
-    const auto add = [&](float z, const LowVec<Low>& values) {
+    const auto add = [&](float z, const LowColumns<Low>& values) {
 #pragma unroll
-      for (int i = 0; i < kLowLanes<Low>; ++i) sum[i] += z * to_float(values[i]);
+      for (int i = 0; i < kLowLanes<Low>; ++i) sum[i] += z * values[i];
     };
 #pragma unroll
     for (int h = 0; h < kHeld; ++h) add(__shfl_sync(kAllLanes, held_value, h), held[h]);
-    each_other(column, [&](int, float z, const LowVec<Low>& values) { add(z, values); });
+    each_other(column, [&](int, float z, const LowColumns<Low>& values) { add(z, values); });
   }
 
   // `scaled`: the slab's error times its factor, of the lane's columns.
@@ -121,7 +121,7 @@ struct WarpSlots {
 #pragma unroll
     for (int h = 0; h < kHeld; ++h) held_dot[h] += dot_low<Low>(held[h], with);
     const bool begin = column < kSlab<Low>;
-    each_other(column, [&](int mine, float, const LowVec<Low>& values) {
+    each_other(column, [&](int mine, float, const LowColumns<Low>& values) {
       const float dot = warp_sum(dot_low<Low>(values, with));
       // One lane reads and writes a slot's sum, so no barrier is needed.
       if (lane_index() == 0) dots[slot(mine)] = begin ? dot : dots[slot(mine)] + dot;

@@ -62,6 +62,11 @@ class GemmEngine {
 
   // Chooses the algorithm, so that run() only enqueues. Without it run() does so at the first call.
   void prepare(const GemmShape& shape, int64_t ldc);
+  // How many algorithms there are to choose from, at most `most`; number 0 is what prepare() chooses, the one
+  // that is expected to be the fastest.
+  int suggestions(const GemmShape& shape, int64_t ldc, int most);
+  // That one of them from here on.
+  void choose(const GemmShape& shape, int64_t ldc, int number);
   // Rows of C are `ldc` apart, those of A and B follow each other.
   void run(const GemmShape& shape, const void* a, const void* b, float* c, int64_t ldc, const Stream& stream);
 

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "common/base/error.h"
 #include "engine/backend/cuda/gemm.h"
@@ -65,6 +66,8 @@ Layout layout(cudaDataType_t type, int64_t rows, int64_t cols, int64_t ld, const
   return out;
 }
 
+using Algorithms = std::vector<cublasLtMatmulAlgo_t>;
+
 template <typename Preference, typename T>
 cublasStatus_t set(Preference preference, cublasLtMatmulPreferenceAttributes_t name, const T& value) {
   return cublasLtMatmulPreferenceSetAttribute(preference, name, &value, sizeof value);
@@ -78,9 +81,9 @@ struct GemmEngine::Impl {
   size_t workspace_bytes = 0;
   std::map<std::pair<GemmShape, int64_t>, Plan> plans;
 
-  const Plan& plan(const GemmShape& shape, int64_t ldc);
+  Plan& plan(const GemmShape& shape, int64_t ldc);
   void describe(Plan& plan, const GemmShape& shape, int64_t ldc) const;
-  void choose(Plan& plan, const GemmShape& shape, int64_t ldc) const;
+  Algorithms suggested(const Plan& plan, const GemmShape& shape, int64_t ldc, int most) const;
 };
 
 void GemmEngine::Impl::describe(Plan& plan, const GemmShape& shape, int64_t ldc) const {
@@ -105,9 +108,10 @@ void GemmEngine::Impl::describe(Plan& plan, const GemmShape& shape, int64_t ldc)
   plan.result = layout(CUDA_R_32F, shape.m, shape.n, ldc, shape, ldc);
 }
 
-// The one that cuBLASLt expects to be the fastest. Split sums only through the workspace, added in a step of
-// their own.
-void GemmEngine::Impl::choose(Plan& plan, const GemmShape& shape, int64_t ldc) const {
+// The one that cuBLASLt expects to be the fastest first, and at least one. Split sums only through the
+// workspace, added in a step of their own.
+Algorithms GemmEngine::Impl::suggested(const Plan& plan, const GemmShape& shape, int64_t ldc,
+                                       int most) const {
   constexpr const char* kStep = "choosing an algorithm";
   Owner<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference;
   check(cublasLtMatmulPreferenceCreate(&preference.handle), kStep, shape, ldc);
@@ -119,24 +123,28 @@ void GemmEngine::Impl::choose(Plan& plan, const GemmShape& shape, int64_t ldc) c
        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
     check(set(preference.handle, name, kGemmAlignment), kStep, shape, ldc);
-  cublasLtMatmulHeuristicResult_t result{};
+  std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<size_t>(most));
   int found = 0;
   check(cublasLtMatmulAlgoGetHeuristic(lt.handle, plan.product.handle, plan.first.handle, plan.second.handle,
-                                       plan.result.handle, plan.result.handle, preference.handle, 1, &result,
-                                       &found),
+                                       plan.result.handle, plan.result.handle, preference.handle, most,
+                                       results.data(), &found),
         kStep, shape, ldc);
-  if (found == 0) result.state = CUBLAS_STATUS_NOT_SUPPORTED;
-  check(result.state, kStep, shape, ldc);
-  plan.algorithm = result.algo;
+  if (found == 0) results[0].state = CUBLAS_STATUS_NOT_SUPPORTED;
+  check(results[0].state, kStep, shape, ldc);
+  Algorithms algorithms;
+  for (int i = 0; i < found; ++i)
+    if (const auto& result = results[static_cast<size_t>(i)]; result.state == CUBLAS_STATUS_SUCCESS)
+      algorithms.push_back(result.algo);
+  return algorithms;
 }
 
-const Plan& GemmEngine::Impl::plan(const GemmShape& shape, int64_t ldc) {
+Plan& GemmEngine::Impl::plan(const GemmShape& shape, int64_t ldc) {
   const auto known = plans.find({shape, ldc});
   if (known != plans.end()) return known->second;
   check_gemm(shape, ldc);
   Plan plan;
   describe(plan, shape, ldc);
-  choose(plan, shape, ldc);
+  plan.algorithm = suggested(plan, shape, ldc, 1)[0];
   return plans.emplace(std::pair{shape, ldc}, std::move(plan)).first->second;
 }
 
@@ -154,6 +162,18 @@ GemmEngine& GemmEngine::operator=(GemmEngine&&) noexcept = default;
 
 void GemmEngine::prepare(const GemmShape& shape, int64_t ldc) {
   impl_->plan(shape, ldc);
+}
+
+int GemmEngine::suggestions(const GemmShape& shape, int64_t ldc, int most) {
+  return static_cast<int>(impl_->suggested(impl_->plan(shape, ldc), shape, ldc, most).size());
+}
+
+void GemmEngine::choose(const GemmShape& shape, int64_t ldc, int number) {
+  Plan& plan = impl_->plan(shape, ldc);
+  ensure(number >= 0, "the number of a product's algorithm");
+  const Algorithms algorithms = impl_->suggested(plan, shape, ldc, number + 1);
+  ensure(static_cast<size_t>(number) < algorithms.size(), "the number of a product's algorithm");
+  plan.algorithm = algorithms[static_cast<size_t>(number)];
 }
 
 void GemmEngine::run(const GemmShape& shape, const void* a, const void* b, float* c, int64_t ldc,

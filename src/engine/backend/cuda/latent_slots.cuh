@@ -5,6 +5,7 @@
 
 #include "engine/backend/cuda/block_reduce.cuh"
 #include "engine/backend/cuda/latents.h"
+#include "engine/backend/cuda/raw_columns.cuh"
 
 namespace saemill::gpu {
 
@@ -16,44 +17,76 @@ struct PieceSums {
 };
 constexpr int kFourColumns = kLanes * 4;  // of a warp that has four columns per lane
 
-// Slots whose loads are under way together: as many as registers allow beside what a group of columns keeps.
-template <int kGroups>
-constexpr int kBatchSlots = kGroups == 1 ? 4 : 2;
+// Slots whose loads are under way together: as many as registers allow beside a row with its moments.
+template <typename Low>
+constexpr int kBatchSlots = 8 / RawColumns<Low, 4>::kWords;
+
+// Slots of positions [first, end), one in each lane: kept from one latent to the next where they follow each
+// other, because slot, factor and row are three loads that wait for each other.
+struct SlotWindow {
+  int first = 0, end = 0;
+  int32_t row = 0;
+  float factor = 0;
+
+  // From `at` on, but none from `limit` on.
+  __device__ void move(const LatentCodes& codes, const float* factors, int at, int limit) {
+    first = at;
+    end = min(at + kLanes, limit);
+    row = 0;
+    factor = 0;
+    if (lane_index() >= end - first) return;
+    const int32_t position = codes.groups.positions[first + lane_index()];
+    row = position / codes.slots;
+    factor = factors[position];
+  }
+};
+
+// What the sums of one latent after another have in common.
+template <typename Low>
+struct SlotRows {
+  const LatentCodes& codes;
+  const float* factors;  // [rows, slots]
+  const Low* rows;       // [rows, n]
+  int n;
+};
 
 // sum += factor[slot] * rows[row of slot] over the slots positions[begin, end), for columns column + g *
-// stride and the three after. Returns the sum of the factors, spread over the lanes. The warp loads 32 slots,
-// each lane one, and passes them round.
-template <bool kAligned, int kGroups, typename Low>
-__device__ inline float add_slots(const LatentCodes& codes, const float* factors, int begin, int end,
-                                  const Low* rows, int n, int column, int stride, Four (&sum)[kGroups]) {
+// stride and the three after. Returns the sum of the factors, spread over the lanes. The window moves on
+// where it must, to no slot from `limit` on; its lanes pass the slots round, kBatch at a time (a power of
+// two, at most 32). What a batch lacks at the end is another slot's row times 0.
+template <bool kAligned, int kBatch, int kGroups, typename Low>
+__device__ inline float add_slots(const SlotRows<Low>& from, SlotWindow& window, int begin, int end,
+                                  int limit, int column, int stride, Four (&sum)[kGroups]) {
   float total = 0;
-  for (int first = begin; first < end; first += kLanes) {
-    const int count = min(end - first, kLanes);
-    int32_t my_row = 0;
-    float my_factor = 0;
-    if (lane_index() < count) {
-      const int32_t position = codes.groups.positions[first + lane_index()];
-      my_row = position / codes.slots;
-      my_factor = factors[position];
-    }
-    total += my_factor;
-    for (int s = 0; s < count; s += kBatchSlots<kGroups>) {
-      Four values[kBatchSlots<kGroups>][kGroups];
+  for (int at = begin; at < end;) {
+    if (at >= window.end) window.move(from.codes, from.factors, at, limit);
+    const int offset = at - window.first, count = min(end, window.end) - at;
+    if (lane_index() >= offset && lane_index() < offset + count) total += window.factor;
+    for (int s = 0; s < count; s += kBatch) {
+      const Low* row[kBatch];
+      float factor[kBatch];
 #pragma unroll
-      for (int u = 0; u < kBatchSlots<kGroups>; ++u) {
-        const Low* row = rows + int64_t{__shfl_sync(kAllLanes, my_row, s + u)} * n;
+      for (int u = 0; u < kBatch; ++u) {
+        row[u] = from.rows + int64_t{__shfl_sync(kAllLanes, window.row, offset + s + u)} * from.n;
+        factor[u] = __shfl_sync(kAllLanes, window.factor, offset + s + u);
+        if (s + u >= count) factor[u] = 0;
+      }
+      RawColumns<Low, 4> values[kBatch][kGroups];
+#pragma unroll
+      for (int u = 0; u < kBatch; ++u)
 #pragma unroll
         for (int g = 0; g < kGroups; ++g)
-          values[u][g] = s + u < count ? load_four<kAligned>(row, column + g * stride, n) : Four{};
-      }
+          values[u][g] = load_raw<kAligned, 4>(row[u], column + g * stride, from.n);
 #pragma unroll
-      for (int u = 0; u < kBatchSlots<kGroups>; ++u) {
-        const float factor = __shfl_sync(kAllLanes, my_factor, s + u);
+      for (int u = 0; u < kBatch; ++u)
 #pragma unroll
-        for (int g = 0; g < kGroups; ++g) add_scaled(sum[g], factor, values[u][g]);
-      }
+        for (int g = 0; g < kGroups; ++g) add_scaled(sum[g], factor[u], values[u][g]);
     }
+    at += count;
   }
+#pragma unroll
+  for (int g = 0; g < kGroups; ++g)
+    if (column + g * stride >= from.n) sum[g] = {};  // what load_raw gave there is another's
   return total;
 }
 
@@ -64,6 +97,10 @@ struct Segment {
   __device__ bool empty() const { return end == begin; }
   __device__ int pieces() const {
     return piece < 0 ? 0 : (end - begin + static_cast<int>(kPieceSlots) - 1) / static_cast<int>(kPieceSlots);
+  }
+  __device__ Segment of_lane(int lane) const {
+    return {__shfl_sync(kAllLanes, begin, lane), __shfl_sync(kAllLanes, end, lane),
+            __shfl_sync(kAllLanes, piece, lane)};
   }
 };
 
@@ -77,16 +114,17 @@ __device__ inline Segment segment_of(const LatentCodes& codes, int64_t latent) {
 // add_slots for a whole segment. `piece_rows` [pieces, n] and `piece_totals` [pieces] (or null) are the sums
 // of its pieces.
 template <bool kAligned, int kGroups, typename Low>
-__device__ inline float add_segment(const LatentCodes& codes, const float* factors, const Segment& segment,
-                                    const float* piece_rows, const float* piece_totals, const Low* rows,
-                                    int n, int column, int stride, Four (&sum)[kGroups]) {
+__device__ inline float add_segment(const SlotRows<Low>& from, SlotWindow& window, const Segment& segment,
+                                    int limit, const float* piece_rows, const float* piece_totals, int column,
+                                    int stride, Four (&sum)[kGroups]) {
   if (segment.piece < 0)
-    return add_slots<kAligned>(codes, factors, segment.begin, segment.end, rows, n, column, stride, sum);
+    return add_slots<kAligned, kBatchSlots<Low>>(from, window, segment.begin, segment.end, limit, column,
+                                                 stride, sum);
   float total = 0;
   for (int64_t p = segment.piece, end = p + segment.pieces(); p < end; ++p) {
 #pragma unroll
     for (int g = 0; g < kGroups; ++g)
-      add_scaled(sum[g], 1.0f, load_four<kAligned>(piece_rows + p * n, column + g * stride, n));
+      add_scaled(sum[g], 1.0f, load_four<kAligned>(piece_rows + p * from.n, column + g * stride, from.n));
     if (piece_totals != nullptr && lane_index() == 0) total += piece_totals[p];
   }
   return total;
@@ -95,25 +133,35 @@ __device__ inline float add_segment(const LatentCodes& codes, const float* facto
 constexpr int kPieceThreads = 128;
 constexpr int kPieceColumns = kPieceThreads / kLanes * kFourColumns;
 
-// Block (p, c): columns [c, c + 1) * kPieceColumns of piece p.
+// Blocks of one matrix over n columns.
+constexpr int64_t piece_slabs(int64_t n) {
+  return ceil_div(n, int64_t{kPieceColumns});
+}
+
+// Block (p, y): kPieceColumns columns of piece p; of the encoder's sum, or from y = piece_slabs(n) on of the
+// decoder's, so that neither waits for the other.
 template <typename Low, bool kAligned>
-__global__ void __launch_bounds__(kPieceThreads)
+__global__ void __launch_bounds__(kPieceThreads, 8)
     piece_sums_kernel(LatentCodes codes, const Low* __restrict__ centered, const Low* __restrict__ residual,
                       int64_t columns, PieceSums out) {
   const int64_t piece = blockIdx.x;
   const int32_t latent = codes.groups.piece_latent[piece];
   if (latent < 0) return;
-  const int n = static_cast<int>(columns);
-  const int column = static_cast<int>(blockIdx.y) * kPieceColumns + static_cast<int>(threadIdx.x) * 4;
+  const int n = static_cast<int>(columns), slabs = static_cast<int>(gridDim.y) / 2;
+  const int slab = static_cast<int>(blockIdx.y) % slabs;
+  const bool decoder = static_cast<int>(blockIdx.y) >= slabs;
+  const int column = slab * kPieceColumns + static_cast<int>(threadIdx.x) * 4;
   const int begin = codes.groups.piece_begin[piece];
   const int end = static_cast<int>(min(begin + kPieceSlots, codes.groups.offsets[latent + 1]));
-  Four enc[1] = {}, dec[1] = {};
-  const float bias =
-      warp_sum(add_slots<kAligned>(codes, codes.grad, begin, end, centered, n, column, 0, enc));
-  add_slots<kAligned>(codes, codes.value, begin, end, residual, n, column, 0, dec);
-  store_four<kAligned>(out.enc + piece * n, column, n, enc[0]);
-  store_four<kAligned>(out.dec + piece * n, column, n, dec[0]);
-  if (blockIdx.y == 0 && threadIdx.x == 0) out.bias[piece] = bias;
+  const SlotRows<Low> from{codes, decoder ? codes.value : codes.grad, decoder ? residual : centered, n};
+  Four sum[1] = {};
+  SlotWindow window;
+  const float total =
+      add_slots<kAligned, 2 * kBatchSlots<Low>>(from, window, begin, end, end, column, 0, sum);
+  store_four<kAligned>((decoder ? out.dec : out.enc) + piece * n, column, n, sum[0]);
+  if (decoder || slab > 0) return;
+  const float bias = warp_sum(total);
+  if (threadIdx.x == 0) out.bias[piece] = bias;
 }
 
 }  // namespace saemill::gpu

@@ -53,11 +53,10 @@ int threads_for_row(int64_t n, int64_t groups) {
 
 template <typename Low, bool kAligned>
 void sum_pieces(const LatentArguments<Low>& a, const LatentScratch& scratch, const Stream& stream) {
-  const int64_t columns = ceil_div(a.n, kPieceColumns);
-  launch(stream, "piece_sums", piece_sums_kernel<Low, kAligned>,
-         {{pieces_of(a.codes), columns}, kPieceThreads}, a.codes, a.centered, a.residual, a.n,
-         scratch.pieces);
-  launch(stream, "piece_sums", piece_sums_kernel<Low, kAligned>, {{pieces_of(a.aux), columns}, kPieceThreads},
+  const int64_t slabs = 2 * piece_slabs(a.n);
+  launch(stream, "piece_sums", piece_sums_kernel<Low, kAligned>, {{pieces_of(a.codes), slabs}, kPieceThreads},
+         a.codes, a.centered, a.residual, a.n, scratch.pieces);
+  launch(stream, "piece_sums", piece_sums_kernel<Low, kAligned>, {{pieces_of(a.aux), slabs}, kPieceThreads},
          a.aux, a.centered, a.aux_residual, a.n, scratch.aux_pieces);
 }
 

@@ -23,8 +23,8 @@ struct LatentScratch {
 
 constexpr int kEncoderThreads = 256;
 constexpr int kEncoderWarps = kEncoderThreads / kLanes;
-constexpr int kEncoderGroups = 1;
-constexpr int kEncoderSlab = kEncoderGroups * kFourColumns;  // columns of a block
+constexpr int kEncoderBlocks = 3;           // on a multiprocessor: 80 registers for a thread
+constexpr int kEncoderSlab = kFourColumns;  // columns of a block
 constexpr int kLatentsOfWarp = static_cast<int>(kBlock) / kEncoderWarps;
 
 // Four columns of a row with its moments: loaded early, so that they come while slots are added up.
@@ -37,115 +37,147 @@ __device__ inline Weights load_weights(const float* w, const float* m, const flo
           load_four<kAligned, Reuse::never>(v, column, n)};
 }
 
-// The update of W_enc and b_enc, for the columns of one lane.
+// What a warp that updates encoder rows knows of its latents and their slots in one code.
+struct WarpCode {
+  Segment mine{};  // lane l: of the warp's l-th latent
+  int limit = 0;   // slots of the last one end here
+  SlotWindow window{};
+
+  __device__ WarpCode(const LatentCodes& codes, int64_t begin, int count) {
+    if (lane_index() < count) mine = segment_of(codes, begin + lane_index());
+    limit = __shfl_sync(kAllLanes, mine.end, count - 1);
+  }
+};
+
+// The update of W_enc and b_enc. A warp has `count` latents from `begin` on (counted from a.first), and four
+// columns in each lane. What is one number for a latent is kept by a lane of its own, and read and written
+// for all of them at once.
 template <typename Low, bool kAligned>
-struct EncoderLane {
+struct EncoderWarp {
   const LatentArguments<Low>& a;
   const LatentScratch& scratch;
-  int n, column;
+  int64_t begin;
+  int count, n, column;
   bool first_slab;  // one of the slabs does what is done once per latent
-  Four sums[kEncoderGroups] = {};
+  WarpCode codes, aux;
+  float bias = 0;  // lane l: gradient of b_enc of the l-th latent
+  Four sums = {};
   double squares = 0;
 
-  __device__ int at(int g) const { return column + g * kFourColumns; }
-
-  __device__ float gradient(int64_t i, Four (&enc)[kEncoderGroups]) const {
-    float bias = 0;
-    if (a.stored.W_enc != nullptr) {
-#pragma unroll
-      for (int g = 0; g < kEncoderGroups; ++g)
-        enc[g] = load_four<kAligned, Reuse::never>(a.stored.W_enc + i * n, at(g), n);
-      // In the accumulate pass the first slab writes it, so no other may read it.
-      if (lane_index() == 0 && (first_slab || a.pass != RowPass::accumulate)) bias = a.stored.b_enc[i];
-    }
-    const Segment own = segment_of(a.codes, i);
-    if (first_slab && lane_index() == 0 && a.last_fired != nullptr && !own.empty())
-      a.last_fired[a.first + i] = a.step->now;
-    bias += add_segment<kAligned>(a.codes, a.codes.grad, own, scratch.pieces.enc, scratch.pieces.bias,
-                                  a.centered, n, column, kFourColumns, enc);
-    bias += add_segment<kAligned>(a.aux, a.aux.grad, segment_of(a.aux, i), scratch.aux_pieces.enc,
-                                  scratch.aux_pieces.bias, a.centered, n, column, kFourColumns, enc);
-    return warp_sum(bias);
+  __device__ EncoderWarp(const LatentArguments<Low>& arguments, const LatentScratch& memory, int64_t from,
+                         int latents, int slab)
+      : a(arguments),
+        scratch(memory),
+        begin(from),
+        count(latents),
+        n(static_cast<int>(arguments.n)),
+        column(slab * kEncoderSlab + lane_index() * 4),
+        first_slab(slab == 0),
+        codes(arguments.codes, from, latents),
+        aux(arguments.aux, from, latents) {
+    if (lane_index() >= count) return;
+    // In the accumulate pass the first slab writes it, so no other may read it.
+    if (a.stored.b_enc != nullptr && (first_slab || a.pass != RowPass::accumulate))
+      bias = a.stored.b_enc[begin + lane_index()];
+    if (first_slab && a.last_fired != nullptr && !codes.mine.empty())
+      a.last_fired[a.first + begin + lane_index()] = a.step->now;
   }
 
-  __device__ void update(int64_t j, const Four (&enc)[kEncoderGroups], float bias,
-                         Weights (&row)[kEncoderGroups]) const {
-#pragma unroll
-    for (int g = 0; g < kEncoderGroups; ++g) {
-#pragma unroll
-      for (int c = 0; c < 4; ++c) adam_element(row[g].w[c], enc[g][c], row[g].m[c], row[g].v[c], *a.adam);
-      store_four<kAligned, Reuse::never>(a.weights.W_enc + j * n, at(g), n, row[g].w);
-      store_four<kAligned, Reuse::never>(a.m.W_enc + j * n, at(g), n, row[g].m);
-      store_four<kAligned, Reuse::never>(a.v.W_enc + j * n, at(g), n, row[g].v);
-      if (a.low_encoder != nullptr) store_four<kAligned>(a.low_encoder + j * n, at(g), n, row[g].w);
-    }
-    if (first_slab && lane_index() == 0)
-      adam_element(a.weights.b_enc[j], bias, a.m.b_enc[j], a.v.b_enc[j], *a.adam);
+  // Gradient of the row; returns that of the bias. All lanes get it.
+  __device__ float gradient(int l, Four (&enc)[1]) {
+    if (a.stored.W_enc != nullptr)
+      enc[0] = load_four<kAligned, Reuse::never>(a.stored.W_enc + (begin + l) * n, column, n);
+    float total = add_segment<kAligned>(SlotRows<Low>{a.codes, a.codes.grad, a.centered, n}, codes.window,
+                                        codes.mine.of_lane(l), codes.limit, scratch.pieces.enc,
+                                        scratch.pieces.bias, column, 0, enc);
+    total += add_segment<kAligned>(SlotRows<Low>{a.aux, a.aux.grad, a.centered, n}, aux.window,
+                                   aux.mine.of_lane(l), aux.limit, scratch.aux_pieces.enc,
+                                   scratch.aux_pieces.bias, column, 0, enc);
+    return __shfl_sync(kAllLanes, bias, l) + warp_sum(total);
   }
 
-  __device__ void latent(int64_t i) {
-    const int64_t j = a.first + i;
-    Four enc[kEncoderGroups] = {};
-    Weights row[kEncoderGroups] = {};
-    if (a.pass == RowPass::apply) {
+  __device__ void update(int64_t j, const Four& enc, Weights& row) const {
 #pragma unroll
-      for (int g = 0; g < kEncoderGroups; ++g)
-        row[g] =
-            load_weights<kAligned>(a.weights.W_enc + j * n, a.m.W_enc + j * n, a.v.W_enc + j * n, at(g), n);
-    }
-    const float bias = gradient(i, enc);
+    for (int c = 0; c < 4; ++c) adam_element(row.w[c], enc[c], row.m[c], row.v[c], *a.adam);
+    store_four<kAligned, Reuse::never>(a.weights.W_enc + j * n, column, n, row.w);
+    store_four<kAligned, Reuse::never>(a.m.W_enc + j * n, column, n, row.m);
+    store_four<kAligned, Reuse::never>(a.v.W_enc + j * n, column, n, row.v);
+    if (a.low_encoder != nullptr) store_four<kAligned>(a.low_encoder + j * n, column, n, row.w);
+  }
+
+  __device__ void latent(int l) {
+    const int64_t j = a.first + begin + l;
+    Four enc[1] = {};
+    Weights row{};
+    if (a.pass == RowPass::apply)
+      row = load_weights<kAligned>(a.weights.W_enc + j * n, a.m.W_enc + j * n, a.v.W_enc + j * n, column, n);
+    const float bias_gradient = gradient(l, enc);
+    if (lane_index() == l) bias = bias_gradient;
     if (a.pass == RowPass::accumulate) {
-#pragma unroll
-      for (int g = 0; g < kEncoderGroups; ++g)
-        store_four<kAligned, Reuse::never>(a.stored.W_enc + i * n, at(g), n, enc[g]);
-      if (first_slab && lane_index() == 0) a.stored.b_enc[i] = bias;
+      store_four<kAligned, Reuse::never>(a.stored.W_enc + (begin + l) * n, column, n, enc[0]);
       return;
     }
-    float row_squares = 0;
-#pragma unroll
-    for (int g = 0; g < kEncoderGroups; ++g) {
-      row_squares += dot_four(enc[g], enc[g]);
-      if (bias == 0.0f || a.block_sums == nullptr) continue;
-      if (a.pass == RowPass::norm) row[g].w = load_four<kAligned>(a.weights.W_enc + j * n, at(g), n);
-      add_scaled(sums[g], bias, row[g].w);
+    squares += static_cast<double>(dot_four(enc[0], enc[0]));
+    if (bias_gradient != 0.0f && a.block_sums != nullptr) {
+      if (a.pass == RowPass::norm) row.w = load_four<kAligned>(a.weights.W_enc + j * n, column, n);
+      add_scaled(sums, bias_gradient, row.w);
     }
-    squares += static_cast<double>(row_squares);
-    if (first_slab && lane_index() == 0) squares += static_cast<double>(bias) * static_cast<double>(bias);
-    if (a.pass == RowPass::apply) update(j, enc, bias, row);
+    if (a.pass == RowPass::apply) update(j, enc[0], row);
+  }
+
+  // After all latents.
+  __device__ void biases() {
+    if (!first_slab || lane_index() >= count) return;
+    const int64_t i = begin + lane_index(), j = a.first + i;
+    if (a.pass == RowPass::accumulate) {
+      a.stored.b_enc[i] = bias;
+      return;
+    }
+    squares += static_cast<double>(bias) * static_cast<double>(bias);
+    if (a.pass != RowPass::apply) return;
+    float w = a.weights.b_enc[j], m = a.m.b_enc[j], v = a.v.b_enc[j];
+    adam_element(w, bias, m, v, *a.adam);
+    a.weights.b_enc[j] = w;
+    a.m.b_enc[j] = m;
+    a.v.b_enc[j] = v;
   }
 };
 
 // Adds up what the warps of the block found, in their order.
 template <bool kAligned, typename Low>
-__device__ inline void write_encoder_sums(const LatentArguments<Low>& a, const Four (&sums)[kEncoderGroups],
-                                          double squares, int64_t block, int slab, double* squares_out) {
-  SAEMILL_SHARED(Four, partial, kEncoderThreads * kEncoderGroups);
-  const int slab_threads = kEncoderSlab / 4, lane = lane_index();
-#pragma unroll
-  for (int g = 0; g < kEncoderGroups; ++g) partial[warp_index() * slab_threads + g * kLanes + lane] = sums[g];
+__device__ inline void write_encoder_sums(const LatentArguments<Low>& a, const Four& sums, double squares,
+                                          int64_t block, int slab, double* squares_out) {
+  SAEMILL_SHARED(Four, partial, kEncoderThreads);
+  partial[threadIdx.x] = sums;
   squares = block_sum(squares);  // and a barrier
   if (threadIdx.x == 0) *squares_out = squares;
-  if (static_cast<int>(threadIdx.x) >= slab_threads || a.block_sums == nullptr) return;
+  if (warp_index() != 0 || a.block_sums == nullptr) return;
   Four sum{};
   for (int warp = 0; warp < kEncoderWarps; ++warp)
-    add_scaled(sum, 1.0f, partial[warp * slab_threads + static_cast<int>(threadIdx.x)]);
-  const int n = static_cast<int>(a.n), column = slab * kEncoderSlab + static_cast<int>(threadIdx.x) * 4;
+    add_scaled(sum, 1.0f, partial[warp * kLanes + lane_index()]);
+  const int n = static_cast<int>(a.n), column = slab * kEncoderSlab + lane_index() * 4;
   store_four<kAligned>(a.block_sums + (a.first / kBlock + block) * n, column, n, sum);
 }
 
 // A block has kBlock latents and one slab of columns; a warp has kLatentsOfWarp of the latents.
 template <typename Low, bool kAligned>
-__global__ void __launch_bounds__(kEncoderThreads, 4)
+__global__ void __launch_bounds__(kEncoderThreads, kEncoderBlocks)
     encoder_rows_kernel(LatentArguments<Low> a, LatentScratch scratch, int slabs) {
   const int slab = static_cast<int>(blockIdx.x) % slabs;
   const int64_t block = blockIdx.x / static_cast<unsigned>(slabs);
-  EncoderLane<Low, kAligned> lane{a, scratch, static_cast<int>(a.n), slab * kEncoderSlab + lane_index() * 4,
-                                  slab == 0};
   const int64_t begin = block * kBlock + warp_index() * kLatentsOfWarp;
-  const int64_t end = min(begin + kLatentsOfWarp, a.last - a.first);
-  for (int64_t i = begin; i < end; ++i) lane.latent(i);
+  const int count = static_cast<int>(min(int64_t{kLatentsOfWarp}, a.last - a.first - begin));
+  Four sums = {};
+  double squares = 0;
+  if (count > 0) {
+    EncoderWarp<Low, kAligned> warp(a, scratch, begin, count, slab);
+    for (int l = 0; l < count; ++l) warp.latent(l);
+    warp.biases();
+    sums = warp.sums;
+    squares = warp.squares;
+  }
   if (a.pass != RowPass::accumulate)
-    write_encoder_sums<kAligned>(a, lane.sums, lane.squares, block, slab, scratch.enc_squares + blockIdx.x);
+    write_encoder_sums<kAligned>(a, sums, squares, block, slab, scratch.enc_squares + blockIdx.x);
 }
 
 constexpr int kDecoderThreads = 512;
@@ -162,10 +194,11 @@ __device__ inline void decoder_gradient(const LatentArguments<Low>& a, const Lat
     sum[g] = a.stored.W_dec == nullptr
                  ? Four{}
                  : load_four<kAligned, Reuse::never>(a.stored.W_dec + i * n, column + g * stride, n);
-  add_segment<kAligned>(a.codes, a.codes.value, own, scratch.pieces.dec, nullptr, a.residual, n, column,
-                        stride, sum);
-  add_segment<kAligned>(a.aux, a.aux.value, aux, scratch.aux_pieces.dec, nullptr, a.aux_residual, n, column,
-                        stride, sum);
+  SlotWindow window, aux_window;
+  add_segment<kAligned>(SlotRows<Low>{a.codes, a.codes.value, a.residual, n}, window, own, own.end,
+                        scratch.pieces.dec, nullptr, column, stride, sum);
+  add_segment<kAligned>(SlotRows<Low>{a.aux, a.aux.value, a.aux_residual, n}, aux_window, aux, aux.end,
+                        scratch.aux_pieces.dec, nullptr, column, stride, sum);
 }
 
 template <typename Low>
@@ -177,9 +210,10 @@ __device__ inline float inverse_length(bool unit_norm, float squares) {
   return unit_norm && squares > 0 ? 1.0f / __fsqrt_rn(squares) : 1.0f;
 }
 
-// A block has a row, in registers: 16 kGroups of them per thread for gradient, weight and moments, which are
-// loaded before the slots are added up. With two groups a thread fits in 64 registers, so that a
-// multiprocessor has 1024 threads, each with six 16-byte loads under way. n is a multiple of 4.
+// A block has a row, in registers: 16 kGroups of them per thread for gradient, weight and moments. The latter
+// are loaded after the slots are added up, whose loads need these registers. With two groups a thread fits in
+// 64 registers, so that a multiprocessor has 1024 threads, each with eight loads of 8 bytes under way, then
+// six of 16. n is a multiple of 4.
 template <typename Low, int kGroups>
 __global__ void __launch_bounds__(kDecoderThreads, kGroups <= 2 ? 2 : 1)
     decoder_rows_kernel(LatentArguments<Low> a, LatentScratch scratch) {
@@ -188,8 +222,9 @@ __global__ void __launch_bounds__(kDecoderThreads, kGroups <= 2 ? 2 : 1)
   const int stride = static_cast<int>(blockDim.x) * 4;
   const Segment own = segment_of(a.codes, i), aux = segment_of(a.aux, i);
   const bool moves = has_gradient(a, own, aux);  // the same in all threads
-  Weights row[kGroups] = {};
   Four dec[kGroups];
+  decoder_gradient<true>(a, scratch, i, own, aux, column, stride, dec);
+  Weights row[kGroups] = {};
 #pragma unroll
   for (int g = 0; g < kGroups; ++g) {
     if (a.pass == RowPass::apply)
@@ -197,7 +232,6 @@ __global__ void __launch_bounds__(kDecoderThreads, kGroups <= 2 ? 2 : 1)
                                   column + g * stride, n);
     if (a.pass == RowPass::norm) row[g].w = load_four<true>(a.weights.W_dec + j * n, column + g * stride, n);
   }
-  decoder_gradient<true>(a, scratch, i, own, aux, column, stride, dec);
   if (a.pass == RowPass::accumulate) {
 #pragma unroll
     for (int g = 0; g < kGroups; ++g)

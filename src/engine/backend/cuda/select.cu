@@ -29,11 +29,13 @@ bool aligned(const void* pointer, uintptr_t bytes) {
 
 template <int Width>
 void start_chunk(const SelectState& state, const SelectChunk& chunk, const Stream& stream) {
-  const Grid grid{{chunk.rows}, kSelectThreads, static_cast<size_t>(state.capacity) * sizeof(uint64_t)};
+  const size_t shared = static_cast<size_t>(state.capacity) * sizeof(uint64_t);
   if (chunk.dead)
-    launch(stream, "select_chunk_dead", select_chunk_kernel<Width, true>, grid, state, chunk);
+    launch(stream, "select_chunk_dead", select_chunk_dead_kernel<Width>,
+           {{std::min(chunk.rows, kSelectDeadBlocks)}, kSelectThreads, shared}, state, chunk);
   else
-    launch(stream, "select_chunk", select_chunk_kernel<Width, false>, grid, state, chunk);
+    launch(stream, "select_chunk", select_chunk_kernel<Width>, {{chunk.rows}, kSelectThreads, shared}, state,
+           chunk);
 }
 
 }  // namespace

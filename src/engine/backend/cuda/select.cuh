@@ -1,4 +1,4 @@
-// Kernels of select.h. One block per row.
+// Kernels of select.h. A block has one row at a time.
 //
 // A row is read once, in tiles that its threads hold in registers. What is above the row's threshold is
 // appended to its candidates in global memory; where they do not fit, the threshold is raised to a value that
@@ -201,43 +201,95 @@ __device__ inline Cut prune(const SelectState& state, uint64_t* keys, int count,
   return cut;
 }
 
+// What the rows of a block take turns with, in shared memory.
+struct SelectShared {
+  int* appended;  // [3]: in this tile, cleared for the next one, read in the last one
+  int* kept;
+};
+
+// The chunk's part of row r. All threads of the block.
 template <int Width, bool Flagged>
-__global__ void __launch_bounds__(kSelectThreads, kSelectBlocks)
-    select_chunk_kernel(SelectState state, SelectChunk chunk) {
-  SAEMILL_SHARED(int, partial, 2 * kSelectThreads / 32);
-  SAEMILL_SHARED(int, appended, 3);  // in this tile, cleared for the next one, read in the last one
-  SAEMILL_SHARED(int, kept, 1);
-  const int64_t r = blockIdx.x;
+__device__ inline void select_row(const SelectState& state, const SelectChunk& chunk, int64_t r,
+                                  BlockSum<kSelectThreads>& sum, const SelectShared& shared) {
   uint64_t* keys = state.keys + r * state.capacity;
-  const ChunkRow row{
-      chunk.pre + r * chunk.ld, chunk.bias, chunk.dead, static_cast<int>(chunk.first),
-      Flagged && chunk.dead_count && *chunk.dead_count == 0 ? 0 : static_cast<int>(chunk.count)};
+  const ChunkRow row{chunk.pre + r * chunk.ld, chunk.bias, chunk.dead, static_cast<int>(chunk.first),
+                     static_cast<int>(chunk.count)};
   int count = row.first > 0 ? state.count[r] : 0;
   float threshold = row.first > 0 ? state.threshold[r] : 0.0f;
-  BlockSum<kSelectThreads> sum{partial};
-  if (threadIdx.x == 0) appended[0] = 0;
+  if (threadIdx.x == 0) shared.appended[0] = 0;
   __syncthreads();
   for (int at = 0, turn = 0; at < row.count; at += kSelectTile) {
     unsigned bits[kSelectPerThread];
     read_tile<Width, Flagged>(row, at, threshold, bits);
     const int next = turn == 2 ? 0 : turn + 1;
-    if (threadIdx.x == 0) appended[next] = 0;
-    const int place = count + reserve(&appended[turn], count_tile<Width>(bits, row.first + at, kOneValue));
+    if (threadIdx.x == 0) shared.appended[next] = 0;
+    const int place =
+        count + reserve(&shared.appended[turn], count_tile<Width>(bits, row.first + at, kOneValue));
     append_tile<Width>(bits, row.first + at, 0, keys, place, state.capacity);
     __syncthreads();
-    const int total = count + appended[turn];
+    const int total = count + shared.appended[turn];
     turn = next;
     if (total <= state.capacity) {
       count = total;
       continue;
     }
-    const Cut cut = prune<Width>(state, keys, count, threshold, bits, row.first + at, sum, kept);
+    const Cut cut = prune<Width>(state, keys, count, threshold, bits, row.first + at, sum, shared.kept);
     count = cut.count;
     threshold = __uint_as_float(static_cast<unsigned>(cut.key >> 32));
   }
   if (threadIdx.x != 0) return;
   state.count[r] = count;
   state.threshold[r] = threshold;
+}
+
+template <int Width>
+__global__ void __launch_bounds__(kSelectThreads, kSelectBlocks)
+    select_chunk_kernel(SelectState state, SelectChunk chunk) {
+  SAEMILL_SHARED(int, partial, 2 * kSelectThreads / 32);
+  SAEMILL_SHARED(int, appended, 3);
+  SAEMILL_SHARED(int, kept, 1);
+  BlockSum<kSelectThreads> sum{partial};
+  select_row<Width, false>(state, chunk, blockIdx.x, sum, {appended, kept});
+}
+
+// The same in all threads.
+template <int Width>
+__device__ inline bool any_dead(const SelectChunk& chunk) {
+  if (chunk.dead_count && *chunk.dead_count == 0) return false;
+  bool dead = false;
+  for (int64_t i = int64_t{threadIdx.x} * Width; i < chunk.count; i += kSelectThreads * Width) {
+    if constexpr (Width == 4)
+      dead |= load<1>(reinterpret_cast<const unsigned*>(chunk.dead + i))[0] != 0;
+    else
+      dead |= chunk.dead[i] != 0;
+  }
+  return __syncthreads_count(dead) > 0;
+}
+
+// Among dead latents, which are few or none: fewer blocks than rows, each looks at the flags once.
+constexpr int64_t kSelectDeadBlocks = 1024;
+constexpr int kSelectDeadResident = 4;  // on a multiprocessor: the loop over rows takes more registers
+
+template <int Width>
+__global__ void __launch_bounds__(kSelectThreads, kSelectDeadResident)
+    select_chunk_dead_kernel(SelectState state, SelectChunk chunk) {
+  SAEMILL_SHARED(int, partial, 2 * kSelectThreads / 32);
+  SAEMILL_SHARED(int, appended, 3);
+  SAEMILL_SHARED(int, kept, 1);
+  BlockSum<kSelectThreads> sum{partial};
+  if (!any_dead<Width>(chunk)) {
+    const int64_t step = int64_t{gridDim.x} * kSelectThreads;
+    for (int64_t r = int64_t{blockIdx.x} * kSelectThreads + threadIdx.x; r < chunk.rows && chunk.first == 0;
+         r += step) {
+      state.count[r] = 0;
+      state.threshold[r] = 0;
+    }
+    return;
+  }
+  for (int64_t r = blockIdx.x; r < chunk.rows; r += gridDim.x) {
+    select_row<Width, true>(state, chunk, r, sum, {appended, kept});
+    __syncthreads();  // the next row begins with what this one still reads
+  }
 }
 
 // Sorts n keys (a power of two) in shared memory, ascending.

@@ -37,7 +37,7 @@ struct SelectChunk {
   int64_t count = 0;
   const float* bias = nullptr;          // [count]
   const uint8_t* dead = nullptr;        // [count]; where given, only latents with a 1 count
-  const int64_t* dead_count = nullptr;  // of all latents; where given and 0, nothing is read
+  const int64_t* dead_count = nullptr;  // of all latents; where given and 0, no flag is read
 };
 
 // Chunks come in ascending order of latents; the one with first == 0 begins the rows anew. Fast where `ld`
