@@ -47,6 +47,11 @@ std::vector<Found> list(const fs::path& run) {
   return found;
 }
 
+std::vector<fs::path> places(const fs::path& run, int64_t step) {
+  const std::string place = (parent(run) / checkpoint_name(step)).string();
+  return {place, place + kOld, place + kTemporary, place + kOld + kTemporary};
+}
+
 std::string names(const fs::path& run) {
   std::vector<std::string> all;
   for (const Found& found : list(run)) all.push_back(checkpoint_name(found.step));
@@ -60,14 +65,6 @@ void discard(FileSystem& files, const fs::path& folder) {
   files.remove_all(aside);
   files.rename(folder, aside);
   files.remove_all(aside);
-}
-
-void discard_step(FileSystem& files, const fs::path& run, int64_t step) {
-  for (const Found& found : list(run))
-    if (found.step == step) discard(files, found.folder);
-  // Of a deletion that was cut off.
-  const std::string place = (parent(run) / checkpoint_name(step)).string();
-  for (const char* suffix : {"", kOld}) files.remove_all(place + suffix + kTemporary);
 }
 
 void discard_later(FileSystem& files, const fs::path& run, int64_t step) {

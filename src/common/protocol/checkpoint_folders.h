@@ -31,14 +31,17 @@ struct Found {
 fs::path parent(const fs::path& run);
 
 std::vector<Found> list(const fs::path& run);  // newest first; without *.tmp
-std::string names(const fs::path& run);        // "step-00000010, step-00000020", oldest first; or "none"
+
+// All that may be there of this step: the checkpoint, what stands aside for it, and what is left of a
+// deletion that was cut off.
+std::vector<fs::path> places(const fs::path& run, int64_t step);
+
+std::string names(const fs::path& run);  // "step-00000010, step-00000020", oldest first; or "none"
 
 // A crash half way through a deletion must not leave something that looks complete: it is renamed first, and
 // the next checkpoint removes what is left.
 void discard(FileSystem& files, const fs::path& folder);
 
-// Both the checkpoint of this step and what stands aside for it. Nothing, where there is none.
-void discard_step(FileSystem& files, const fs::path& run, int64_t step);
 void discard_later(FileSystem& files, const fs::path& run, int64_t step);
 
 }  // namespace checkpoint_folders

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "common/base/error.h"
-#include "common/base/file.h"
 #include "common/protocol/checkpoint_folders.h"
 #include "control/jobs/jobs_impl.h"
 
@@ -72,7 +71,7 @@ void Jobs::erase_checkpoint(const std::string& id, const std::string& name) {
     change.from_checkpoint.emplace();
     impl.board.note(id, row->status, change);
   }
-  checkpoint_folders::discard_step(real_file_system(), run_folder(id), found->step);
+  for (const auto& place : checkpoint_folders::places(run_folder(id), found->step)) impl.trash.take(place);
   if (impl.checkpoints.remove(id, found->step, now_ms())) impl.board.tell_erased(id, found->step);
 }
 

@@ -195,10 +195,12 @@ void Jobs::Impl::erase(const TrainingRow& row) {
     throw Refused("bad_state",
                   fmt::format("the training is {}; accepted: one that waits or has ended",
                               holds_devices(row.status) ? to_string(row.status) : "still ending"));
-  std::error_code error;
-  std::filesystem::remove_all(runs() / row.id, error);
-  if (error) log_line(LogLevel::warning, fmt::format("{}: {}", (runs() / row.id).string(), error.message()));
   starter.forget(row.id);
+  try {
+    trash.take(runs() / row.id);
+  } catch (const Error& error) {
+    log_line(LogLevel::warning, error.what());
+  }
 }
 
 }  // namespace saemill

@@ -36,6 +36,7 @@ Jobs::Impl::Impl(JobsOptions given, Database& database, Leases& its_leases, Moni
       measured_runs(database),
       board(database, options.host, listener),
       pump(database, board, [this](const std::string& id) { on_started(id); }),
+      trash(options.data / "trash"),
       supervisor({runs(), options.hang_after}, board, pump, leases),
       starter(options, board, leases, monitor, metrics, measured_runs,
               [this](const std::string& id) { return pump.predicted_end(id); }),
@@ -98,7 +99,7 @@ void Jobs::Impl::delete_old_ones() {
   if (deleted_at > 0 && monotonic_seconds() - deleted_at < kDeleteEvery) return;
   deleted_at = monotonic_seconds();
   delete_old({runs(), options.server_id, options.keep_checkpoints_days, options.keep_trainings_days}, board,
-             checkpoints, now_ms(), [this](const TrainingRow& row) {
+             checkpoints, trash, now_ms(), [this](const TrainingRow& row) {
                try {
                  erase(row);
                } catch (const Refused&) {  // started again, or still ending: not old any more

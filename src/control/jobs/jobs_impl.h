@@ -11,6 +11,7 @@
 #include "control/jobs/jobs.h"
 #include "control/jobs/starter.h"
 #include "control/jobs/supervisor.h"
+#include "control/jobs/trash.h"
 #include "control/store/checkpoints.h"
 #include "control/store/training_metrics.h"
 
@@ -44,6 +45,7 @@ struct Jobs::Impl {
   MeasuredRuns measured_runs;
   TrainingBoard board;
   EventPump pump;
+  Trash trash;  // DATA/trash
 
   std::mutex pass;  // over the next five
   Supervisor supervisor;

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "control/jobs/training_board.h"
+#include "control/jobs/trash.h"
 #include "control/store/checkpoints.h"
 
 namespace saemill {
@@ -17,7 +18,7 @@ struct RetentionOptions {
 };
 
 // `now`: epoch milliseconds. `erase` deletes a training with its folder.
-void delete_old(const RetentionOptions& options, TrainingBoard& board, Checkpoints& checkpoints, int64_t now,
-                const std::function<void(const TrainingRow&)>& erase);
+void delete_old(const RetentionOptions& options, TrainingBoard& board, Checkpoints& checkpoints, Trash& trash,
+                int64_t now, const std::function<void(const TrainingRow&)>& erase);
 
 }  // namespace saemill
