@@ -308,4 +308,15 @@ TEST_F(Train, BadDataIsNamed) {
   EXPECT_NE(read(log()).find("holds no shard"), std::string::npos) << read(log());
 }
 
+TEST_F(Train, AWorkerOfAnotherVersionSaysSo) {
+  ::setenv("SAEMILL_STARTED_BY_VERSION", "0.0.7", 1);
+  const std::string data = kSource + "/examples/activations";
+  // Whatever that version's options are.
+  EXPECT_EQ(finish(start({kBin + "/saemill-worker", "inspect", data, "--an-option-of-0.0.7"}, log())), 64);
+  EXPECT_NE(read(log()).find("and the saemill that started it version 0.0.7"), std::string::npos)
+      << read(log());
+  EXPECT_EQ(finish(start({kBin + "/saemill", "inspect", data}, log())), 0) << "what counts is who started it";
+  ::unsetenv("SAEMILL_STARTED_BY_VERSION");
+}
+
 }  // namespace

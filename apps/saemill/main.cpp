@@ -1,4 +1,6 @@
 // saemill: what a person types. Parses, wires, runs; the only place that turns an error into an exit code.
+#include <stdlib.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -6,6 +8,7 @@
 
 #include "commands.h"
 #include "common/base/error.h"
+#include "common/base/version.h"
 
 namespace {
 
@@ -45,7 +48,7 @@ int run(CLI::App& app, int argc, char** argv) {
 
 int main(int argc, char** argv) {
   CLI::App app("saemill trains sparse autoencoders on language-model activations.", "saemill");
-  app.set_version_flag("--version", "saemill " SAEMILL_VERSION, "Print the version");
+  app.set_version_flag("--version", std::string("saemill ") + saemill::kVersion, "Print the version");
   app.footer(
       "Exit codes: 0 done, 64 usage, 65 bad data, 70 a bug of saemill, 75 worth a restart, 78 bad "
       "configuration,\n"
@@ -53,6 +56,7 @@ int main(int argc, char** argv) {
   app.failure_message([](const CLI::App*, const CLI::Error& error) {
     return std::string("saemill: ") + error.what() + "; `saemill --help` lists what is accepted\n";
   });
+  ::setenv(saemill::kStartedByVersion, saemill::kVersion, 1);
   try {
     return run(app, argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 #include "serving.h"
 
 namespace saemill {
@@ -71,7 +72,7 @@ int run(const ServeOptions& options) {
       "saemill %s serves on %s\n  sign in  %s/login?code=%s\n           once, within 10 minutes; `saemill "
       "login` prints "
       "another link\n  data     %s\n",
-      SAEMILL_VERSION, url.c_str(), url.c_str(), serving.auth().new_code().c_str(), data.folder().c_str());
+      kVersion, url.c_str(), url.c_str(), serving.auth().new_code().c_str(), data.folder().c_str());
   std::fflush(stdout);
   signals.call([&] {
     leave_anyway_after(3, data.folder() / "server.json");

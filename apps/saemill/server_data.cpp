@@ -11,6 +11,7 @@
 
 #include "common/base/error.h"
 #include "common/base/file.h"
+#include "common/base/version.h"
 #include "control/api/secret.h"
 
 namespace saemill {
@@ -70,7 +71,7 @@ ServerData::~ServerData() {
 
 void ServerData::announce(const std::string& url) {
   const nlohmann::ordered_json json{
-      {"url", url}, {"pid", ::getpid()}, {"server_id", server_id_}, {"version", SAEMILL_VERSION}};
+      {"url", url}, {"pid", ::getpid()}, {"server_id", server_id_}, {"version", kVersion}};
   write_file_atomically(real_file_system(), folder_ / "server.json", json.dump() + "\n");
 }
 

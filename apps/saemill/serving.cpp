@@ -6,6 +6,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/proc.h"
+#include "common/base/version.h"
 #include "control/api/secret.h"
 #include "control/launch/worker_client.h"
 #include "gpu_constants.h"
@@ -121,7 +122,7 @@ api::Services Serving::make_services(const ServeOptions& options) {
   api::Services services;
   services.info = {.server_id = data_.server_id(),
                    .boot = api::random_secret().substr(0, 16),
-                   .version = SAEMILL_VERSION,
+                   .version = kVersion,
                    .host = host_name(),
                    .started_at = epoch_seconds(),
                    .database = database_.name()};

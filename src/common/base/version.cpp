@@ -1,0 +1,7 @@
+#include "common/base/version.h"
+
+namespace saemill {
+
+const char* const kVersion = SAEMILL_VERSION;
+
+}  // namespace saemill
