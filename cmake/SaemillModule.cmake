@@ -5,7 +5,7 @@
 # DEPS are all that the folder may use: a symbol of another folder does not link.
 include(GoogleTest)
 
-set(SAEMILL_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
+set(SAEMILL_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
 
 function(saemill_target_options target)
   target_compile_options(${target} PRIVATE ${SAEMILL_WARNINGS})

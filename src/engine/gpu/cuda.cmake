@@ -34,7 +34,11 @@ endif()
 # compressed it is smaller than it was without either.
 function(saemill_cuda_target_options target)
   list(REMOVE_ITEM SAEMILL_WARNINGS -Wpedantic)
-  list(JOIN SAEMILL_WARNINGS "," warnings)
+  set(host_warnings ${SAEMILL_WARNINGS})
+  if(CMAKE_COMPILE_WARNING_AS_ERROR)
+    list(APPEND host_warnings -Werror)
+  endif()
+  list(JOIN host_warnings "," host_warnings)
   set(sanitize "")
   if(SAEMILL_SANITIZE)
     set(sanitize -fsanitize=${SAEMILL_SANITIZE} -fno-sanitize=vptr -fno-omit-frame-pointer)
@@ -43,7 +47,7 @@ function(saemill_cuda_target_options target)
   endif()
   target_compile_options(${target} PRIVATE
                          "$<$<COMPILE_LANGUAGE:CXX>:${SAEMILL_WARNINGS};-Wpedantic>"
-                         "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo;-Xfatbin=-compress-all;-Werror=all-warnings;-Xcompiler=${warnings};--expt-relaxed-constexpr>")
+                         "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo;-Xfatbin=-compress-all;-Xcompiler=${host_warnings};--expt-relaxed-constexpr>")
   target_compile_definitions(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:FMT_USE_CONSTEXPR=1>")
 endfunction()
 
