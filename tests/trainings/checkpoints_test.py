@@ -3,7 +3,7 @@ import os
 import random
 import time
 
-from trainings import ENDLESS, TrainingsTest, config, eventually, kill, launchers_of, processes_of, serving
+from trainings import ENDLESS, LONG, TrainingsTest, config, eventually, kill, launchers_of, processes_of, serving
 
 EVERY = 50
 KILLS = int(os.environ.get("SAEMILL_KILLS", "3"))
@@ -30,7 +30,7 @@ class Checkpoints(TrainingsTest):
         self.server.until_status(training, "paused")
         return training
 
-    def shape(self, steps=600):
+    def shape(self, steps=LONG):
         shape = config(steps, checkpoint_every=EVERY)
         shape["checkpoint"]["keep_last"] = 100
         return shape

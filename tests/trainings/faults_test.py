@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from trainings import (ENDED, PATIENCE, PROGRAM, TrainingsTest, bound_to_us, by_hand, config, eventually, kill, launchers_of, ranks_of,
+from trainings import (ENDED, LONG, PATIENCE, PROGRAM, TrainingsTest, bound_to_us, by_hand, config, eventually, kill, launchers_of, ranks_of,
                        serving)
 # Of tests/serve, whose path trainings has added.
 from postgres import Postgres
@@ -93,7 +93,7 @@ class Hangs(FaultsTest):
     def setUp(self):
         super().setUp()
         self.train(["--hang-after", "5"])
-        self.shape = config(800)
+        self.shape = config(LONG)
         self.training = self.server.submit(self.shape)
         self.server.until_step(self.training, 100)
 
@@ -135,7 +135,7 @@ class DatabaseAway(FaultsTest):
         self.completes_under(strike, 0)
 
     def test_while_it_ends(self):
-        shape = config(400)
+        shape = config(LONG)
         training = self.server.submit(shape)
         self.server.until_step(training, 5)
         self.postgres.crash()
@@ -145,7 +145,7 @@ class DatabaseAway(FaultsTest):
         self.check_all_free()
 
     def test_the_server_too(self):
-        shape = config(600)
+        shape = config(LONG)
         training = self.server.submit(shape)
         self.server.until_step(training, 100)
         self.server.kill()
@@ -207,7 +207,7 @@ class FullDisk(FaultsTest):
         self.train(data=self.disk.folder / "data")
 
     def test_trainings_wait_or_go_on(self):
-        server, shape = self.server, config(1000)
+        server, shape = self.server, config(LONG)
         running = server.submit(shape, max_restarts=1000)
         held = server.submit(config(100), hold=True)
         server.until_step(running, 100)

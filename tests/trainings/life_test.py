@@ -3,7 +3,7 @@ import json
 import shutil
 import signal
 
-from trainings import (ACTIVATIONS, ENDLESS, TrainingsTest, config, eventually, kill, launchers_of, processes_of,
+from trainings import (ACTIVATIONS, ENDLESS, LONG, TrainingsTest, config, eventually, kill, launchers_of, processes_of,
                        ranks_of, serving)
 
 
@@ -84,7 +84,7 @@ class Control(TrainingsTest):
     def training_that(self, status):
         """One that is so and stays so."""
         server = self.server
-        shape = config(300)
+        shape = config(LONG)
         if status == "queued":
             return server.submit(shape, hold=True)
         training = server.submit(shape)
@@ -119,11 +119,11 @@ class Control(TrainingsTest):
             self.server.control(training, "retry")
         for status, training in cancelled.items():
             with self.subTest("retried, was " + status):
-                self.complete(training, config(300))
+                self.complete(training, config(LONG))
         self.check_all_free()
 
     def test_retry_of_a_cancelled_one_resumes(self):
-        server, shape = self.server, config(600)
+        server, shape = self.server, config(LONG)
         training = server.submit(shape)
         server.until_step(training, 110)
         server.control(training, "cancel")
@@ -135,7 +135,7 @@ class Control(TrainingsTest):
         self.assertGreaterEqual(started[1], 100)
 
     def test_a_checkpoint_now(self):
-        server, shape = self.server, config(500, checkpoint_every=100_000)
+        server, shape = self.server, config(LONG, checkpoint_every=100_000)
         training = server.submit(shape)
         server.until_step(training, 5)
         server.control(training, "checkpoint")
@@ -151,7 +151,7 @@ class Control(TrainingsTest):
         training = self.training_that("paused")
         step = server.training(training)["current_step"]
         server.control(training, "finish", gpu_ids=[3])
-        self.check_finished_early(training, config(300))
+        self.check_finished_early(training, config(LONG))
         self.assertEqual(server.training(training)["current_step"], step, "it trained on")
 
     def test_time_limit(self):
@@ -200,6 +200,7 @@ class Control(TrainingsTest):
         self.assertEqual(server.ask("DELETE", f"/api/v1/trainings/{training}").status, 204)
         self.assertEqual(server.get("trainings/" + training).status, 404)
         self.assertFalse(server.run_folder(training).exists())
+        self.assertTrue(eventually(lambda: not list((server.data / "trash").iterdir())), "its bytes are still there")
         self.assertEqual([one["id"] for one in server.get("trainings").json["data"]], [copy["id"]])
 
 

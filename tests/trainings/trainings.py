@@ -32,6 +32,7 @@ def config(steps=300, name="t", activations=ACTIVATIONS, seed=0, checkpoint_ever
 
 
 ENDLESS = 100_000  # steps: over only when somebody ends it
+LONG = 1000  # steps: not over before somebody has acted on it, on a fast machine that lets us wait, too
 
 
 class Outcome:
