@@ -26,7 +26,11 @@ void put(std::FILE* file, const std::string& text) {
 
 class QuietProgress : public JobObserver {
  public:
-  void on_event(const Json&) override {}
+  // Where the launcher has not said it itself.
+  void on_event(const Json& event) override {
+    if (event["event"] == "warning" && event["code"] != "restart" && event["code"] != "checkpoint")
+      on_message("warning: " + event.value("message", std::string()));
+  }
   void on_progress(int64_t, int64_t, const std::string&) override {}
   void on_message(const std::string& message) override { put(stderr, fmt::format("saemill: {}\n", message)); }
 };
@@ -47,9 +51,7 @@ class BarProgress final : public QuietProgress {
   void on_event(const Json& event) override {
     if (event["event"] == "metrics") values_ = event["values"];
     if (event["event"] == "rewind") first_step_ = -1;
-    if (event["event"] == "warning" && event["code"] != "restart" && event["code"] != "checkpoint") {
-      on_message("warning: " + event.value("message", std::string()));
-    }
+    QuietProgress::on_event(event);
   }
 
   void on_progress(int64_t step, int64_t total_steps, const std::string& phase) override {
