@@ -336,6 +336,12 @@ TEST_F(Bench, LoaderBesideACopy) {
     EXPECT_GT(lines[i]["memcpy_gigabytes_per_second"].get<double>(), 0);
   }
   EXPECT_TRUE(fs::is_empty(files));
+  const std::string cold = kBin + "/saemill bench loader --sizes 64x48 --threads 1 --megabytes 1 --cold ";
+  const Json blocks = json(cold + "--batches 80 --block-rows 32 --window-blocks 16");
+  EXPECT_EQ(column<std::string>(blocks["lines"], "type"), (Names{"F32", "F16", "BF16"})) << "no table";
+  EXPECT_EQ(blocks["block_rows"], 32);
+  EXPECT_EQ(blocks["window_blocks"], 16);
+  expect_refused(cold + "--batches 90 --types F32", 64, "accepted: up to 85 batches");
   expect_refused(kWorker + " bench loader --sizes 64", 64, "--sizes has \"64\"; accepted: ROWSxWIDTH");
   expect_refused(kWorker + " bench loader --folder " + (folder_ / "none").string(), 75,
                  "cannot make the folder");

@@ -137,8 +137,13 @@ TEST_F(Train, OptionsHaveTheirEffect) {
         "train.lr_schedule=cosine", "train.beta1=0.5", "train.beta2=0.9", "train.epsilon=0.1",
         "sae.unit_norm_decoder=false", "sae.decoder_bias_init=mean", "sae.decoder_bias_init=zeros",
         "sae.k=16", "activations.normalize=expected_average_only_in", "activations.normalize=mean_square",
-        "train.lr=1e-3", "train.batch_size=1000"})
+        "train.lr=1e-3", "train.batch_size=1000", "activations.block_rows=64"})
     EXPECT_FALSE(with("o" + std::to_string(i++), {"--set", option}) == plain) << option;
+  const auto in_blocks = [&](const std::string& run, const std::string& window) {
+    return with(run, {"--set", "activations.block_rows=64", "--set", "activations.window_blocks=" + window});
+  };
+  EXPECT_FALSE(in_blocks("near", "8") == in_blocks("far", "64"));
+  EXPECT_TRUE(with("no_blocks", {"--set", "activations.window_blocks=8"}) == plain);
   // So few active latents that some miss a whole batch, and count as dead at once.
   const auto with_dead = [&](const std::string& run, const std::string& option) {
     return with(run, {"--set", "sae.k=4", "--set", "sae.dead_after=1", "--set", option});
@@ -158,9 +163,14 @@ TEST_F(Train, OptionsHaveTheirEffect) {
 
 // Auxiliary codes, clipping, micro-batches and a ragged last tile, over ranks.
 TEST_F(Train, SameBytesWithEverythingOn) {
-  const Words settings{
-      "--set", "train.steps=40",    "--set", "sae.dead_after=1",      "--set", "sae.k=4",
-      "--set", "train.clip_norm=1", "--set", "train.batch_size=1000", "--set", "sae.d_sae=1000"};
+  const Words settings{"--set", "train.steps=40",
+                       "--set", "sae.dead_after=1",
+                       "--set", "sae.k=4",
+                       "--set", "train.clip_norm=1",
+                       "--set", "train.batch_size=1000",
+                       "--set", "sae.d_sae=1000",
+                       "--set", "activations.block_rows=48",
+                       "--set", "activations.window_blocks=20"};
   ASSERT_EQ(train("one", 1, settings), 0) << read(log());
   ASSERT_EQ(train("three", 3, settings), 0) << read(log());
   EXPECT_TRUE(weights("one") == weights("three"));
@@ -255,6 +265,7 @@ TEST_F(Train, FullDiskCostsCheckpointsAndNotTheRun) {
   EXPECT_EQ(finish(start({"/bin/sh", "-c", line}, log())), 0) << read(log());
   const std::string events = read(folder_ / "full" / "events.jsonl");
   EXPECT_NE(events.find("checkpoint_failed"), std::string::npos) << events;
+  EXPECT_NE(read(log()).find("saemill: warning: "), std::string::npos) << read(log());
   EXPECT_FALSE(saved("full", "step-00000040"));
   EXPECT_TRUE(weights("full") == weights("room"));
 }

@@ -1,8 +1,11 @@
-// bench loader: how fast batches become ready, from files that lie in the page cache and from a table in
-// memory, beside a plain copy of as many bytes by as many threads. Needs no GPU.
+// bench loader: how fast batches become ready, from files that lie in the page cache, or with --cold on disk
+// alone, and from a table in memory, beside a plain copy of as many bytes by as many threads. Needs no GPU.
+#include <fcntl.h>
 #include <omp.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 
@@ -27,7 +30,9 @@ struct Options {
   std::string folder;
   int64_t megabytes = 512;
   int batches = 50;
-  bool json = false;
+  int64_t block_rows = 1, window_blocks = 4096;
+  bool cold = false, json = false;
+  DataOrder order(int64_t rows) const { return {rows, 0, block_rows, window_blocks}; }
 };
 
 struct Size {
@@ -43,10 +48,14 @@ Size parse_size(const std::string& text) {
   return size;
 }
 
+int64_t rows_of_file(const Options& options, const std::string& type, Size size) {
+  return std::max(size.rows, (options.megabytes << 20) / (size.d_in * (type == "F32" ? 4 : 2)));
+}
+
 // A shard of finite values, any bits but the exponent's highest; it is read from the page cache afterwards.
 fs::path make_file(const Options& options, const fs::path& folder, const std::string& type, Size size) {
   const int64_t element = type == "F32" ? 4 : 2;
-  const int64_t rows = std::max(size.rows, (options.megabytes << 20) / (size.d_in * element));
+  const int64_t rows = rows_of_file(options, type, size);
   const uint64_t mask = type == "F32" ? 0xbfffffffbfffffffu : 0xbfffbfffbfffbfffu;
   const auto produce = [&](const auto& sink) {
     std::vector<uint64_t> block(8192);
@@ -78,14 +87,30 @@ double best_ms(int batches, Work&& work) {
 }
 
 // Of batches for which nobody computes in between: the loader's own pace.
-double batch_ms(const std::shared_ptr<const ActivationSet>& set, Size size,
+double batch_ms(const std::shared_ptr<const ActivationSet>& set, const DataOrder& order, Size size,
                 const std::vector<std::span<float>>& slots, int batches) {
   const auto lay_ready = static_cast<int>(slots.size());
-  BatchLoader loader(set, {0, size.rows, 0, size.rows, 0, lay_ready + batches, 1}, slots);
+  BatchLoader loader(set, {order, size.rows, 0, size.rows, 0, lay_ready + batches, 1}, slots);
   for (int i = 0; i < lay_ready; ++i) loader.next();
   return best_ms(batches, [&](int count) {
     for (int i = 0; i < count; ++i) loader.next();
   });
+}
+
+void drop_from_memory(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool dropped = fd >= 0 && ::fsync(fd) == 0 && ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0;
+  ::close(fd);
+  if (!dropped) fail(ErrorCode::retry, "{}: cannot be dropped from memory", path.string());
+}
+
+// Of all batches from the first on, since none is read from disk a second time.
+double cold_ms(const std::shared_ptr<const ActivationSet>& set, const DataOrder& order, Size size,
+               const std::vector<std::span<float>>& slots, int batches) {
+  const double start = monotonic_seconds();
+  BatchLoader loader(set, {order, size.rows, 0, size.rows, 0, batches, 1}, slots);
+  for (int i = 0; i < batches; ++i) loader.next();
+  return 1e3 * (monotonic_seconds() - start) / batches;
 }
 
 // Of a copy of one batch as float32, from a source as large as all slots.
@@ -123,7 +148,9 @@ Json measure(const Options& options, const Source& source, Size size) {
     std::vector<std::span<float>> slots;
     for (size_t i = 0; i < count; ++i) slots.push_back(std::span(memory).subspan(i * values, values));
     const auto set = source.open(size.d_in, threads);
-    const double ms = batch_ms(set, size, slots, options.batches);
+    const DataOrder order = options.order(set->rows());
+    if (options.cold) drop_from_memory(source.path);
+    const double ms = (options.cold ? cold_ms : batch_ms)(set, order, size, slots, options.batches);
     const double memcpy_ms = copy_ms(slots, copied, threads, options.batches);
     const double gigabytes = static_cast<double>(values * sizeof(float)) / 1e6;  // per millisecond
     lines.push_back({{"size", fmt::format("{}x{}", size.rows, size.d_in)},
@@ -140,8 +167,9 @@ Json measure(const Options& options, const Source& source, Size size) {
 }
 
 void print(const Json& result) {
-  std::printf("%d core(s); GB/s of float32 written; the best ten of %d batches\n", result["cores"].get<int>(),
-              result["batches"].get<int>());
+  std::printf("%d core(s); GB/s of float32 written; %s of %d batches%s\n", result["cores"].get<int>(),
+              result["cold"].get<bool>() ? "the mean" : "the best ten", result["batches"].get<int>(),
+              result["cold"].get<bool>() ? " from disk" : "");
   std::printf("%-12s %-6s %7s %10s %12s %8s %8s  %s\n", "size", "type", "threads", "ms/batch", "rows/s",
               "GB/s", "memcpy", "from");
   for (const Json& line : result["lines"])
@@ -153,6 +181,18 @@ void print(const Json& result) {
                 line["source_rows"].get<int64_t>());
 }
 
+// A second epoch would find the file in memory.
+void check_cold(Options& options, const std::vector<Size>& sizes) {
+  std::erase(options.types, "table");
+  for (const Size& size : sizes)
+    for (const std::string& type : options.types)
+      if (const int64_t rows = rows_of_file(options, type, size); options.batches * size.rows > rows)
+        fail(ErrorCode::usage,
+             "--cold reads a file once, and {} batches of {}x{} are more than the {} rows of {} MiB of {}; "
+             "accepted: up to {} batches",
+             options.batches, size.rows, size.d_in, rows, options.megabytes, type, rows / size.rows);
+}
+
 int bench_loader(Options options) {
   std::vector<Size> sizes;
   for (const std::string& text : options.sizes) sizes.push_back(parse_size(text));
@@ -161,6 +201,7 @@ int bench_loader(Options options) {
     for (const int more : {2, loader_threads(true, cores_allowed())})
       if (more > options.threads.back() && more <= cores_allowed()) options.threads.push_back(more);
   }
+  if (options.cold) check_cold(options, sizes);
   const TemporaryFolder folder(options.folder);
   Json lines = Json::array();
   for (const Size& size : sizes)
@@ -169,7 +210,12 @@ int bench_loader(Options options) {
       for (Json& line : measure(options, source, size)) lines.push_back(std::move(line));
       if (!source.path.empty()) fs::remove(source.path);
     }
-  const Json result{{"cores", cores_allowed()}, {"batches", options.batches}, {"lines", lines}};
+  const Json result{{"cores", cores_allowed()},
+                    {"batches", options.batches},
+                    {"block_rows", options.block_rows},
+                    {"window_blocks", options.window_blocks},
+                    {"cold", options.cold},
+                    {"lines", lines}};
   return show(result, options.json, print);
 }
 
@@ -189,6 +235,12 @@ void add_bench_loader(CLI::App& bench, Run& run) {
   command->add_option("--megabytes", options->megabytes, "Of each file, at least a batch")
       ->check(CLI::Range(1, 1 << 20));
   command->add_option("--batches", options->batches, "That are measured")->check(CLI::Range(1, 100000));
+  command->add_option("--block-rows", options->block_rows, "As activations.block_rows")
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_option("--window-blocks", options->window_blocks, "As activations.window_blocks")
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_flag("--cold", options->cold,
+                    "From disk: without the table, and all batches from the first on");
   add_json_option(*command, options->json);
   command->callback([options, &run] { run = [options] { return bench_loader(*options); }; });
 }

@@ -156,10 +156,12 @@ BenchTraining::BenchTraining(const BenchTrainingOptions& options, const MakeDevi
     slots.emplace_back(arena_[name].as<float>(), arena_[name].bytes() / sizeof(float));
   // Twice, since several threads do not read them in order.
   const int64_t reads = 2 * (arena_["x.0"].rows + arena_["x.1"].rows);
-  loader_.emplace(options.same_batch ? until(options.set, reads) : options.set,
-                  BatchLoaderOptions{0, plan_.micro_batch_size, share_.first_row, share_.last_row, 0,
-                                     kEndlessSteps, 1.0f},
-                  slots);
+  const auto set = options.same_batch ? until(options.set, reads) : options.set;
+  loader_.emplace(
+      set,
+      BatchLoaderOptions{
+          {set->rows()}, plan_.micro_batch_size, share_.first_row, share_.last_row, 0, kEndlessSteps, 1.0f},
+      slots);
 }
 
 void BenchTraining::step(bool log) {

@@ -84,7 +84,7 @@ class Recording : public testing::Test {
     for (const char* name : {"x.0", "x.1"})
       slots.emplace_back(arena[name].as<float>(), arena[name].bytes() / sizeof(float));
     BatchLoader loader(set_,
-                       {.seed = 0,
+                       {.order = {set_->rows()},
                         .batch_size = plan.micro_batch_size,
                         .last_row = plan.micro_batch_size,
                         .last_step = kSteps * config.train.batch_size / plan.micro_batch_size},

@@ -20,7 +20,9 @@ struct ActivationsConfig {
       "none";              // none | expected_average_only_in (E|x| = sqrt(d_in)) | mean_square (E x^2 = 1)
   std::string model_name;  // written to cfg.json; empty: the shard's __metadata__
   std::string hook_name;   // likewise
-  int64_t d_in = 0;        // an estimate without data; 0: from the data. With data it must agree
+  int64_t block_rows = 1;  // rows side by side on disk that are read together; 1: each by itself
+  int64_t window_blocks = 4096;  // with block_rows above 1: blocks that are mixed with each other
+  int64_t d_in = 0;              // an estimate without data; 0: from the data. With data it must agree
 };
 
 struct SaeConfig {

@@ -19,6 +19,7 @@ namespace {
 
 // More than one descriptor for a shard only up to so many in all: a process may have 1024.
 constexpr size_t kMaxDescriptors = 256;
+constexpr uint64_t kReadAheadBytes = 128 << 10;
 
 enum class Stored { f32, f16, bf16 };
 
@@ -91,6 +92,13 @@ void open_again(Shard& shard, size_t times) {
   }
 }
 
+// In pieces, since of one call Linux takes no more than the device's largest request or readahead.
+void read_ahead(int fd, uint64_t begin, uint64_t bytes) {
+  for (uint64_t at = 0; at < bytes; at += kReadAheadBytes)
+    ::posix_fadvise(fd, static_cast<off_t>(begin + at),
+                    static_cast<off_t>(std::min(kReadAheadBytes, bytes - at)), POSIX_FADV_WILLNEED);
+}
+
 // Of this thread: threads take turns over what each should have alone.
 size_t thread_number() {
   static std::atomic<size_t> count{0};
@@ -161,9 +169,7 @@ class Shards final : public ActivationSet {
   const std::map<std::string, std::string>& metadata() const override { return shards_.front().metadata; }
 
   void read(int64_t row, float scale, std::span<float> out) const override {
-    const auto next = std::upper_bound(shards_.begin(), shards_.end(), row,
-                                       [](int64_t r, const Shard& s) { return r < s.first_row; });
-    const Shard& shard = *std::prev(next);
+    const Shard& shard = shard_of(row);
     const int64_t local = row - shard.first_row;
     thread_local std::vector<std::byte> raw;
     raw.resize(out.size() * (stored_ == Stored::f32 ? 4 : 2));
@@ -171,7 +177,24 @@ class Shards final : public ActivationSet {
     if (!convert(raw.data(), scale, out)) tell_not_finite(shard, local, raw.data());
   }
 
+  void expect(int64_t first, int64_t last) const override {
+    const uint64_t row_bytes = static_cast<uint64_t>(d_in()) * (stored_ == Stored::f32 ? 4 : 2);
+    while (first < last) {
+      const Shard& shard = shard_of(first);
+      const int64_t stop = std::min(last, shard.first_row + shard.rows);
+      read_ahead(shard.descriptors.front(),
+                 shard.begin + static_cast<uint64_t>(first - shard.first_row) * row_bytes,
+                 static_cast<uint64_t>(stop - first) * row_bytes);
+      first = stop;
+    }
+  }
+
  private:
+  const Shard& shard_of(int64_t row) const {
+    return *std::prev(std::upper_bound(shards_.begin(), shards_.end(), row,
+                                       [](int64_t r, const Shard& s) { return r < s.first_row; }));
+  }
+
   // The dtype is chosen once for a row. False: NaN or Inf is among the values.
   bool convert(const std::byte* raw, float scale, std::span<float> out) const {
     const auto n = static_cast<int64_t>(out.size());

@@ -35,6 +35,10 @@ class ActivationSet {
   // Row `row` times `scale`, as float32, into out[0, d_in). Error{bad_data} names the file and row of a NaN
   // or Inf, or a file that has shrunk.
   virtual void read(int64_t row, float scale, std::span<float> out) const = 0;
+
+  // Rows [first, last) will be read soon: the system may read them from disk in one piece meanwhile. May wait
+  // while its queue is full; what it cannot do is left to read().
+  virtual void expect(int64_t, int64_t) const {}
 };
 
 }  // namespace saemill

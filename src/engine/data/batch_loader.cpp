@@ -1,6 +1,7 @@
 #include "engine/data/batch_loader.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -8,7 +9,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/error.h"
-#include "engine/data/order.h"
 
 namespace saemill {
 namespace {
@@ -49,6 +49,7 @@ struct BatchLoader::State {
         task_rows(std::max<int64_t>(1, kTaskValues / width)),
         step_tasks(std::max<int64_t>(1, (rows + task_rows - 1) / task_rows)),
         steps(options.last_step - options.first_step) {
+    ensure(options.order.rows == set->rows(), "the batch loader has the order of another set");
     ensure(slots.size() >= 2, "the batch loader needs two slots");
   }
   ~State() {
@@ -72,7 +73,7 @@ struct BatchLoader::State {
   int64_t running = 0;   // of these
   int64_t consumed = 0;  // steps, from first_step
   bool held = false;     // the consumer still reads the batch of step consumed - 1
-  bool stop = false;
+  std::atomic<bool> stop = false;
   int64_t failed = 0;  // the first task with an error
   std::exception_ptr error;
   double waited = 0;
@@ -89,11 +90,27 @@ struct BatchLoader::State {
     const int64_t step = task / step_tasks, first = task % step_tasks * task_rows;
     const std::span<float> values = slot_of(step).values;
     const int64_t start = (options.first_step + step) * options.batch_size + options.first_row;
-    for (int64_t r = first; r < std::min(rows, first + task_rows); ++r) {
-      const int64_t row = row_at(start + r, set->rows(), options.seed);
+    const int64_t last = std::min(rows, first + task_rows);
+    if (task == 0) expect_start();
+    for (const RowRange& block : blocks_ahead(options.order, start + first, start + last, end_position()))
+      set->expect(block.first, block.last);
+    for (int64_t r = first; r < last; ++r) {
+      const int64_t row = row_at(options.order, start + r);
       set->read(row, options.scale,
                 values.subspan(static_cast<size_t>(r * width), static_cast<size_t>(width)));
     }
+  }
+
+  int64_t end_position() const { return options.last_step * options.batch_size; }
+
+  // This rank's share, as large as that of a batch.
+  void expect_start() {
+    const int64_t position = options.first_step * options.batch_size;
+    const auto blocks = blocks_at_start(options.order, position, end_position());
+    const auto count = static_cast<int64_t>(blocks.size());
+    for (int64_t n = count * options.first_row / options.batch_size;
+         n < count * options.last_row / options.batch_size && !stop; ++n)
+      set->expect(blocks[static_cast<size_t>(n)].first, blocks[static_cast<size_t>(n)].last);
   }
 
   // After an error no task is begun: all before it are, so the first one's error is known when none runs.

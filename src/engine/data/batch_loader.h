@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/data/activation_set.h"
+#include "engine/data/order.h"
 
 namespace saemill {
 
@@ -15,7 +16,7 @@ namespace saemill {
 int loader_threads(bool gpu, int cores);
 
 struct BatchLoaderOptions {
-  uint64_t seed = 0;
+  DataOrder order;
   int64_t batch_size = 0;  // global
   int64_t first_row = 0;   // this rank's rows of each batch: [first_row, last_row)
   int64_t last_row = 0;

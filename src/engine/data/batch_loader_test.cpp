@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <mutex>
 #include <set>
 #include <thread>
 
@@ -36,9 +37,16 @@ class Rows final : public ActivationSet {
     std::fill(out.begin(), out.end(), scale * static_cast<float>(row));
   }
 
+  void expect(int64_t first, int64_t last) const override {
+    const std::lock_guard lock(mutex);
+    for (int64_t row = first; row < last; ++row) expected.insert(row);
+  }
+
   std::set<int64_t> bad;
   int64_t slow = -1;
   mutable std::atomic<int64_t> reads{0};
+  mutable std::mutex mutex;
+  mutable std::multiset<int64_t> expected;
 
  private:
   const int64_t rows_;
@@ -66,7 +74,7 @@ struct Memory {
   std::vector<std::span<float>> halves() {
     return {std::span(values).first(values.size() / 2), std::span(values).last(values.size() / 2)};
   }
-  BatchLoaderOptions options(int64_t steps) const { return {9, kBatch, 0, kBatch, 0, steps, 0.5f}; }
+  BatchLoaderOptions options(int64_t steps) const { return {{1000, 9}, kBatch, 0, kBatch, 0, steps, 0.5f}; }
 };
 
 class Loader : public testing::TestWithParam<int> {};
@@ -83,17 +91,46 @@ TEST_P(Loader, BatchesAreThoseOfOneThread) {
     for (int64_t r = 0; r < Memory::kBatch; ++r)
       for (const int64_t column : {int64_t{0}, kWidth - 1})
         ASSERT_EQ(batch[static_cast<size_t>(r * kWidth + column)],
-                  0.5f * static_cast<float>(row_at(step * Memory::kBatch + r, 1000, 9)));
+                  0.5f * static_cast<float>(row_at({1000, 9}, step * Memory::kBatch + r)));
   }
   EXPECT_EQ(slots.size(), 4u);
   EXPECT_THROW(loader.next(), Error);
+}
+
+// Two ranks ask for every block of three epochs once, and one that goes on from step 40 for what is left.
+TEST_P(Loader, BlocksAreExpectedAheadOfTheirRows) {
+  const DataOrder order{1000, 9, 7, 20};
+  const auto read = [&](const std::shared_ptr<Rows>& set, int64_t first, int64_t last, int64_t first_step) {
+    Memory memory;
+    BatchLoader loader(set, {order, Memory::kBatch, first, last, first_step, 100, 1}, memory.halves());
+    for (int64_t step = first_step; step < 100; ++step) {
+      const auto batch = loader.next();
+      for (int64_t r = first; r < last; ++r)
+        ASSERT_EQ(batch[static_cast<size_t>((r - first) * kWidth)],
+                  static_cast<float>(row_at(order, step * Memory::kBatch + r)));
+    }
+  };
+  const auto whole = std::make_shared<Rows>(1000, GetParam());
+  read(whole, 0, 12, 0);
+  read(whole, 12, Memory::kBatch, 0);
+  std::multiset<int64_t> all;
+  for (int64_t position = 0; position < 3000; ++position) all.insert(row_at(order, position));
+  EXPECT_EQ(whole->expected, all);
+  const auto rest = std::make_shared<Rows>(1000, GetParam());
+  read(rest, 0, Memory::kBatch, 40);
+  for (int64_t position = 40 * Memory::kBatch; position < 3000; ++position) {
+    const auto found = rest->expected.find(row_at(order, position));
+    ASSERT_NE(found, rest->expected.end()) << position;
+    rest->expected.erase(found);
+  }
+  EXPECT_LT(rest->expected.size(), 150u) << "what its window had before";
 }
 
 // However late its thread is: the row of the lowest position, after all batches before its own.
 TEST_P(Loader, TheFirstBadRowIsTold) {
   for (const int64_t first : {0, 61, 75, 89}) {
     const auto set = std::make_shared<Rows>(1000, GetParam());
-    const auto row_of = [](int64_t position) { return row_at(position, 1000, 9); };
+    const auto row_of = [](int64_t position) { return row_at({1000, 9}, position); };
     set->slow = row_of(first);
     for (const int64_t position : {first, first + 1, first + 5, first + 40})
       set->bad.insert(row_of(position));
@@ -118,7 +155,7 @@ TEST_P(Loader, EndsAtOnceWhereverItIs) {
   const int64_t before = threads_now();
   for (const int64_t steps_taken : {0, 1, 3}) {
     const auto set = std::make_shared<Rows>(1000, GetParam());
-    set->slow = row_at(steps_taken * Memory::kBatch, 1000, 9);
+    set->slow = row_at({1000, 9}, steps_taken * Memory::kBatch);
     Memory memory;
     {
       BatchLoader loader(set, memory.options(1'000'000'000), memory.halves());
@@ -133,7 +170,7 @@ TEST_P(Loader, EndsAtOnceWhereverItIs) {
 TEST_P(Loader, ARankWithoutRowsHasEmptyBatches) {
   const auto set = std::make_shared<Rows>(10, GetParam());
   std::vector<float> none;
-  BatchLoader loader(set, {0, 30, 30, 30, 0, 20, 1}, {std::span(none), std::span(none)});
+  BatchLoader loader(set, {{10}, 30, 30, 30, 0, 20, 1}, {std::span(none), std::span(none)});
   for (int step = 0; step < 20; ++step) EXPECT_TRUE(loader.next().empty());
   EXPECT_EQ(set->reads, 0);
 }

@@ -5,7 +5,7 @@
 
 #include "common/base/proc.h"
 #include "common/base/random.h"
-#include "engine/data/order.h"
+#include "engine/train/data_order.h"
 #include "engine/train/state.h"
 
 namespace saemill {
@@ -19,12 +19,13 @@ constexpr double kMedianTolerance = 1e-5;
 constexpr uint64_t kWeightStream = 1;
 
 // The first rows in the order of the data.
-std::vector<float> sample_rows(const ActivationSet& set, int64_t seed, int64_t d_sae) {
+std::vector<float> sample_rows(const ActivationSet& set, const DataOrder& order, int64_t d_sae) {
   const int64_t n = set.d_in(), rows = std::min({set.rows(), kSampleRows, kSampleShare * d_sae,
                                                  std::max<int64_t>(1, kSampleElements / n)});
+  for (const RowRange& block : blocks_at_start(order, 0, rows)) set.expect(block.first, block.last);
   std::vector<float> sample(static_cast<size_t>(rows * n));
   for (int64_t r = 0; r < rows; ++r)
-    set.read(row_at(r, set.rows(), static_cast<uint64_t>(seed)), 1.0f,
+    set.read(row_at(order, r), 1.0f,
              std::span(sample).subspan(static_cast<size_t>(r * n), static_cast<size_t>(n)));
   return sample;
 }
@@ -137,7 +138,7 @@ void set_weights(TrainingState& state, const RunConfig& config, double encoder_s
 
 DataStart sample_data(const RunConfig& config, const ActivationSet& set) {
   const int64_t n = set.d_in();
-  const std::vector<float> sample = sample_rows(set, config.train.seed, config.sae.d_sae);
+  const std::vector<float> sample = sample_rows(set, data_order(config, set), config.sae.d_sae);
   DataStart start;
   start.scale = scale_of(config.activations.normalize, sample, n);
   std::vector<double> bias(static_cast<size_t>(n));

@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "common/base/clock.h"
+#include "common/base/memory.h"
 #include "common/plan/tiles.h"
 #include "engine/train/checkpointer.h"
+#include "engine/train/data_order.h"
 #include "engine/train/evaluate.h"
 #include "engine/train/schedule.h"
 #include "engine/train/training_metrics.h"
@@ -44,6 +46,7 @@ class Trainer {
                         {"backend", backend_.name()},
                         {"exchange", device_.exchange->name()},
                         {"plan", plan_.to_json()}});
+    warn_of_windows();
     if (comm_.rank() == 0 && options_.resume_step) {
       const LongWork reading(comm_);
       checkpointer_.tell_restored(*options_.resume_step);
@@ -65,6 +68,12 @@ class Trainer {
   DataStart sample() const {
     const LongWork reading(comm_);
     return sample_data(config_, *set_);
+  }
+
+  void warn_of_windows() {
+    if (comm_.rank() != 0) return;
+    const auto why = why_windows_do_not_fit(data_order(config_, *set_), *set_, available_memory());
+    if (!why.empty()) reporter_.report({{"event", "warning"}, {"code", "large_windows"}, {"message", why}});
   }
 
   Request train_steps() {
@@ -113,12 +122,8 @@ class Trainer {
   // The loader's batch is the micro-batch.
   BatchLoaderOptions loader_options() const {
     const int64_t parts = config_.train.batch_size / plan_.micro_batch_size;
-    return {static_cast<uint64_t>(config_.train.seed),
-            plan_.micro_batch_size,
-            state_.share.first_row,
-            state_.share.last_row,
-            state_.step * parts,
-            config_.train.steps * parts,
+    return {data_order(config_, *set_),      plan_.micro_batch_size, state_.share.first_row,
+            state_.share.last_row,           state_.step * parts,    config_.train.steps * parts,
             static_cast<float>(state_.scale)};
   }
 

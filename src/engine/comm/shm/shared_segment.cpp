@@ -7,28 +7,18 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <string>
 #include <tuple>
 
 #include "common/base/error.h"
+#include "common/base/memory.h"
 
 namespace saemill {
 namespace {
 
 constexpr size_t kLargest = size_t{1} << 60;  // well inside off_t, so sums of two sizes cannot wrap
-
-// Bytes that can be taken without swapping, as the kernel estimates it; the largest number when unknown.
-size_t available_bytes() {
-  std::ifstream file("/proc/meminfo");
-  std::string name, unit;
-  for (size_t kilobytes = 0; file >> name >> kilobytes; std::getline(file, unit))
-    if (name == "MemAvailable:") return kilobytes * 1024;
-  return std::numeric_limits<size_t>::max();
-}
 
 std::byte* map_file(int fd, size_t begin, size_t bytes) {
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(begin));
@@ -96,7 +86,7 @@ SharedSegment::~SharedSegment() {
 
 void SharedSegment::reserve(size_t begin, size_t bytes) {
   // A memfd has no limit of its own: taking more than there is ends with the OOM killer, not with an error.
-  if (const size_t available = available_bytes(); bytes > available)
+  if (const auto available = static_cast<size_t>(available_memory()); bytes > available)
     fail(ErrorCode::retry, "no room for {} bytes of shared memory: {} bytes are available on this machine",
          bytes, available);
   // fallocate() also sets the length. No ftruncate() before it: that would cut what a faster rank has grown.
