@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { Device, Training } from "../src/api/schema";
 import { batched } from "../src/live/batch";
 import { memory_parts, NO_DEVICES, with_device_messages, with_devices } from "../src/live/devices_state";
-import { newest_first, NO_TRAININGS, with_list, with_messages, with_training } from "../src/live/trainings_state";
+import { newest_first, NO_TRAININGS, with_list, with_messages, with_training, without_training } from "../src/live/trainings_state";
 import { place_of } from "../src/router";
 import { matches } from "../src/training_words";
 
@@ -56,11 +56,13 @@ describe("trainings", () => {
 
   it("are not brought back by an answer that is older than their end", () => {
     const { config, metrics: _, ...state } = training("a");
-    const gone = with_messages(known, [{ channel: "trainings", event: "training:deleted", seq: 3, data: state }], 10);
-    expect(Object.keys(with_training(gone, training("a"), 9).by_id)).toEqual(["b"]);
-    const listed = with_list(gone, [training("a"), training("b")], 9, "");
-    expect(Object.keys(listed.by_id)).toEqual(["b"]);
-    expect(with_list(listed, [training("b")], 11, "").changed_at).toEqual({}); // nothing is remembered forever
+    const told = with_messages(known, [{ channel: "trainings", event: "training:deleted", seq: 3, data: state }], 10);
+    for (const gone of [told, without_training(known, "a", 10)]) {
+      expect(Object.keys(with_training(gone, training("a"), 9).by_id)).toEqual(["b"]);
+      const listed = with_list(gone, [training("a"), training("b")], 9, "");
+      expect(Object.keys(listed.by_id)).toEqual(["b"]);
+      expect(with_list(listed, [training("b")], 11, "").changed_at).toEqual({}); // nothing is remembered forever
+    }
   });
 
   it("have the metrics of a newer answer, though their state came live", () => {

@@ -1,12 +1,12 @@
 // Trainings by REST. Every answer goes into the store, which pages show and the live channels keep up to date.
 import { type QueryClient, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
-import { get, path_of, post } from "../api/client";
+import { erase, get, path_of, post } from "../api/client";
 import type { Training, TrainingAction, TrainingControl, TrainingList, TrainingStatus } from "../api/schema";
 import { UNFINISHED } from "../training_words";
 import { read_again } from "./read_again";
 import { into_trainings, live, use_trainings } from "./store";
-import { newest_first, with_list, with_training } from "./trainings_state";
+import { newest_first, with_list, with_training, without_training } from "./trainings_state";
 
 export const LIST_LIMIT = 500; // of a page
 
@@ -23,6 +23,12 @@ export function load_training(id: string): Promise<string> {
 
 export async function control(id: string, action: TrainingAction, more: Omit<TrainingControl, "action"> = {}): Promise<void> {
   await taken(post(path_of("trainings", id, "control"), { action, ...more }));
+}
+
+// Gone from here with the answer, so that no page asks for what belonged to it until the live channel tells.
+export async function delete_training(id: string): Promise<void> {
+  await erase(path_of("trainings", id));
+  use_trainings.setState((state) => without_training(state, id, Date.now()));
 }
 
 // Newest first.

@@ -48,6 +48,12 @@ export function with_list(state: TrainingsState, trainings: Training[], asked_at
   return { by_id, changed_at: kept(state.changed_at), measured_at: kept(state.measured_at) };
 }
 
+// It was deleted, now (ms).
+export function without_training(state: TrainingsState, id: string, now: number): TrainingsState {
+  const { [id]: _, ...by_id } = state.by_id;
+  return { ...state, by_id, changed_at: { ...state.changed_at, [id]: now } };
+}
+
 function with_change(known: Training | undefined, change: TrainingState): Training {
   // A change has all members but these two; one that it lacks is gone.
   const next = { ...change, config: known?.config ?? {}, metrics: known?.metrics ?? {} };

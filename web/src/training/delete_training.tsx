@@ -1,13 +1,13 @@
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
-import { erase, path_of } from "../api/client";
 import type { Training } from "../api/schema";
+import { delete_training } from "../live/trainings";
 import { ActionQuestion } from "../parts/action_question";
 
 export function DeleteTraining({ training }: { training: Training }) {
   const [asking, set_asking] = useState(false);
   const act = useMutation({
-    mutationFn: () => erase(path_of("trainings", training.id)),
+    mutationFn: () => delete_training(training.id),
     onSuccess: () => (location.hash = "#/trainings"),
   });
   return (

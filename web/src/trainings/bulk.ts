@@ -1,7 +1,7 @@
 // What may be done with several trainings at once.
-import { erase, message_of, path_of } from "../api/client";
+import { message_of } from "../api/client";
 import type { Training } from "../api/schema";
-import { control } from "../live/trainings";
+import { control, delete_training } from "../live/trainings";
 import { has_ended, offered } from "../training_words";
 
 export const BULK = ["pause", "resume", "finish", "retry", "hold", "release", "cancel", "delete"] as const;
@@ -31,7 +31,7 @@ export async function act_on_all(trainings: Training[], action: BulkAction): Pro
   const left = [...trainings];
   const one = async ({ id, name }: Training) => {
     try {
-      await (action === "delete" ? erase(path_of("trainings", id)) : control(id, action));
+      await (action === "delete" ? delete_training(id) : control(id, action));
       outcomes.push({ id, name, refused: null });
     } catch (error) {
       outcomes.push({ id, name, refused: message_of(error) });
