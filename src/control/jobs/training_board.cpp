@@ -24,13 +24,13 @@ MachineEvent TrainingBoard::event_of(const std::string& id, const std::string& c
 }
 
 void TrainingBoard::create(std::vector<TrainingRow>& rows) {
-  trainings_.insert(rows);
   std::vector<MachineEvent> events;
+  const std::lock_guard lock(telling_);
+  trainings_.insert(rows);
   for (const TrainingRow& row : rows)
     events.push_back(
         event_of(row.id, "training_queued", fmt::format("{} was created", row.name), Severity::info));
   events_.add(events);
-  const std::lock_guard lock(telling_);
   for (const TrainingRow& row : rows) listener_.on_created(row);
   for (const MachineEvent& event : events) listener_.on_machine_event(event);
 }
@@ -48,29 +48,24 @@ std::optional<TrainingRow> TrainingBoard::change(const std::string& id, Training
     more.completed_at.emplace();
   MachineEvent event =
       event_of(id, fmt::format("training_{}", to_string(to)), reason.message, reason.severity);
-  if (!trainings_.update(id, from, more, &event)) return std::nullopt;
-  auto row = tell_changed(id);
   const std::lock_guard lock(telling_);
+  if (!trainings_.update(id, from, more, &event)) return std::nullopt;
+  auto row = trainings_.find(id);
+  if (row) listener_.on_changed(*row);
   listener_.on_machine_event(event);
   return row;
 }
 
 bool TrainingBoard::note(const std::string& id, TrainingStatus status, const TrainingChange& change) {
+  const std::lock_guard lock(telling_);
   if (!trainings_.update(id, status, change)) return false;
-  tell_changed(id);
+  if (auto row = trainings_.find(id)) listener_.on_changed(*row);
   return true;
 }
 
-std::optional<TrainingRow> TrainingBoard::tell_changed(const std::string& id) {
-  const std::lock_guard lock(telling_);
-  auto row = trainings_.find(id);
-  if (row) listener_.on_changed(*row);
-  return row;
-}
-
 bool TrainingBoard::erase(const TrainingRow& training) {
-  if (!trainings_.erase(training.id)) return false;
   const std::lock_guard lock(telling_);
+  if (!trainings_.erase(training.id)) return false;
   listener_.on_deleted(training);
   return true;
 }

@@ -1,5 +1,5 @@
 // Every change of a training: in the store, among the machine's events, and told to the listener, in that
-// order.
+// order. Each is told, in the order in which the store has them.
 #pragma once
 
 #include <mutex>
@@ -41,7 +41,6 @@ class TrainingBoard {
   Trainings& store() { return trainings_; }
 
  private:
-  std::optional<TrainingRow> tell_changed(const std::string& id);
   MachineEvent event_of(const std::string& id, const std::string& code, const std::string& message,
                         Severity severity) const;
 
@@ -49,7 +48,7 @@ class TrainingBoard {
   MachineEvents events_;
   std::string host_;
   TrainingListener& listener_;
-  std::mutex telling_;  // rows are read under it, so that no older one is told after a newer
+  std::mutex telling_;  // held from the store's change until it is told: the next would hide it
 };
 
 }  // namespace saemill

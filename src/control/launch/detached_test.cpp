@@ -37,7 +37,7 @@ ExitStatus wait_for_end(const ProcessId& process) {
 
 TEST(Detached, RunsInASessionOfItsOwnAfterItWasRecorded) {
   int64_t recorded = 0;
-  const ProcessId process = start_detached(shell("sleep 60"), [&](const ProcessId& id) {
+  const ProcessId process = start_detached(shell("exec sleep 60"), [&](const ProcessId& id) {
     recorded = id.pid;
     EXPECT_FALSE(has_ended(id.pid, id.start_time));
   });
@@ -107,7 +107,7 @@ TEST(Detached, FindsWhatHasLeftTheSessionByItsMark) {
 }
 
 TEST(Detached, KillsNobodyWhoHasThePidByNow) {
-  const ProcessId process = start_detached(shell("sleep 60"), [](const ProcessId&) {});
+  const ProcessId process = start_detached(shell("exec sleep 60"), [](const ProcessId&) {});
   kill_all({{process.pid, process.start_time + 1}});
   EXPECT_FALSE(has_ended(process.pid, process.start_time));
   kill_all({process});
