@@ -14,6 +14,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/error.h"
+#include "common/base/temporary_folder.h"
 #include "control/monitor/monitor.h"
 #include "fake_nvml/machine.h"
 
@@ -150,14 +151,11 @@ int main(int argc, char** argv) {
   app.add_flag("--json", options.json, "One object on one line");
   CLI11_PARSE(app, argc, argv);
   if (options.brief) options.seconds = 2, options.period = 0.25;
-  std::string folder = fs::temp_directory_path() / "saemill-bench-XXXXXX";
-  if (::mkdtemp(folder.data()) == nullptr) return 70;
   int code = 70;
   try {
-    code = run(options, folder);
+    code = run(options, TemporaryFolder().path);
   } catch (const std::exception& error) {
     fmt::print(stderr, "monitor_cost: {}\n", error.what());
   }
-  fs::remove_all(folder);
   return code;
 }

@@ -16,6 +16,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/proc.h"
+#include "common/base/temporary_folder.h"
 #include "common/protocol/events.h"
 #include "control/api/training_feed.h"
 #include "control/jobs/event_pump.h"
@@ -159,11 +160,10 @@ int run(LoadOptions options) {
   ::setrlimit(RLIMIT_NOFILE, &files);
   options.token = "the-token-of-the-benchmark", options.events_channel = kChannel;
   const Child child = start_clients(options);
-  std::string folder = (std::filesystem::temp_directory_path() / "saemill_load.XXXXXX").string();
-  if (::mkdtemp(folder.data()) == nullptr) throw std::runtime_error("no folder");
+  const TemporaryFolder temporary;
   Json json;
   {
-    Serving serving(folder);
+    Serving serving(temporary.path);
     const std::string url = serving.server->url();
     const int port = std::stoi(url.substr(url.rfind(':') + 1));
     std::thread loop([&] { serving.server->run(); });
@@ -182,7 +182,6 @@ int run(LoadOptions options) {
     serving.server->stop();
     loop.join();
   }
-  std::filesystem::remove_all(folder);
   ::waitpid(child.pid, nullptr, 0);
   std::printf("%s\n", json.dump().c_str());
   const bool whole = json.value("events", 0) > 0 && json.value("lost", -1) == 0 &&

@@ -18,6 +18,8 @@
 #include <thread>
 #include <vector>
 
+#include "common/base/temporary_folder.h"
+
 namespace saemill {
 
 namespace fs = std::filesystem;
@@ -105,17 +107,11 @@ class Launched {
 class LaunchTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "saemill-launch-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
     run_ = folder_ / "run";
     fs::create_directories(folder_ / "activations");
     write_config("");
   }
-  void TearDown() override {
-    EXPECT_TRUE(processes_of_run().empty()) << "a process of the run is left";
-    fs::remove_all(folder_);
-  }
+  void TearDown() override { EXPECT_TRUE(processes_of_run().empty()) << "a process of the run is left"; }
 
   void write_config(const std::string& more_train_keys) const {
     std::ofstream(folder_ / "config.toml")
@@ -182,7 +178,8 @@ class LaunchTest : public ::testing::Test {
     return false;
   }
 
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path;
   fs::path run_;
 };
 

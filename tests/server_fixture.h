@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "common/base/clock.h"
+#include "common/base/temporary_folder.h"
 #include "control/api/dispatch.h"
 #include "control/net/client.h"
 #include "control/net/server.h"
@@ -19,10 +20,7 @@ using testing_tools::RawConnection;
 class ServerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string path = (std::filesystem::temp_directory_path() / "saemill_server.XXXXXX").string();
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    folder_ = path;
-    database_ = std::make_unique<Database>("sqlite:" + path + "/store.db");
+    database_ = std::make_unique<Database>("sqlite:" + (folder_ / "store.db").string());
     sessions_ = std::make_unique<Sessions>(*database_);
     events_ = std::make_unique<MachineEvents>(*database_);
     trainings_ = std::make_unique<Trainings>(*database_);
@@ -53,10 +51,7 @@ class ServerTest : public ::testing::Test {
     services_.auth = auth_.get();
     services_.hub = hub_.get();
   }
-  void TearDown() override {
-    stop();
-    std::filesystem::remove_all(folder_);
-  }
+  void TearDown() override { stop(); }
 
   void start(Limits limits = {}) {
     server_ = std::make_unique<Server>(ServerOptions{.port = 0, .hosts = {}, .limits = limits}, services_);
@@ -84,7 +79,8 @@ class ServerTest : public ::testing::Test {
     return 0;
   }
 
-  std::filesystem::path folder_;
+  TemporaryFolder temporary_;
+  std::filesystem::path folder_ = temporary_.path;
   std::unique_ptr<Database> database_;
   std::unique_ptr<Sessions> sessions_;
   std::unique_ptr<MachineEvents> events_;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "common/base/temporary_folder.h"
 #include "control/store/database.h"
 #include "tests/postgres_fixture.h"
 
@@ -17,9 +18,6 @@ namespace saemill::testing_tools {
 class StoreTest : public ::testing::TestWithParam<Dialect> {
  protected:
   void SetUp() override {
-    std::string path = (fs::temp_directory_path() / "saemill_store.XXXXXX").string();
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    folder_ = path;
     if (GetParam() == Dialect::sqlite) {
       url_ = "sqlite:" + (folder_ / "store.db").string();
       return;
@@ -28,11 +26,8 @@ class StoreTest : public ::testing::TestWithParam<Dialect> {
     if (!server.unavailable().empty()) GTEST_SKIP() << server.unavailable();
     url_ = server.create_database();
   }
-  void TearDown() override {
-    if (!folder_.empty()) fs::remove_all(folder_);
-  }
-
-  fs::path folder_;  // removed at the end
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path;
   std::string url_;
 };
 

@@ -14,8 +14,8 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/random.h"
+#include "common/base/temporary_folder.h"
 #include "common/formats/safetensors.h"
-#include "temporary_folder.h"
 
 namespace saemill {
 namespace {
@@ -184,6 +184,8 @@ void print(const Json& result) {
 // A second epoch would find the file in memory.
 void check_cold(Options& options, const std::vector<Size>& sizes) {
   std::erase(options.types, "table");
+  if (options.types.empty())
+    fail(ErrorCode::usage, "--cold reads files, and table is none; accepted: F32, F16, BF16");
   for (const Size& size : sizes)
     for (const std::string& type : options.types)
       if (const int64_t rows = rows_of_file(options, type, size); options.batches * size.rows > rows)

@@ -9,11 +9,11 @@
 #include "bench_commands.h"
 #include "bench_training.h"
 #include "common/base/file.h"
+#include "common/base/temporary_folder.h"
 #include "engine/gpu/runtime.h"
 #include "engine/train/checkpointer.h"
 #include "engine/train/memory.h"
 #include "rank_device.h"
-#include "temporary_folder.h"
 
 namespace saemill {
 namespace {

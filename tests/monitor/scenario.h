@@ -10,6 +10,7 @@
 #include <fstream>
 #include <string>
 
+#include "common/base/temporary_folder.h"
 #include "fake_nvml/machine.h"
 
 namespace saemill {
@@ -18,12 +19,6 @@ namespace saemill {
 // it, since it bears that name. One load() in a process.
 class FakeDriver {
  public:
-  FakeDriver() {
-    std::string name = std::filesystem::temp_directory_path() / "saemill-monitor-XXXXXX";
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~FakeDriver() { std::filesystem::remove_all(folder_); }
-
   void write(const Json& scenario) const {
     // Renamed into place: the fake must not see half of it.
     std::ofstream(folder_ / "next.json") << scenario.dump();
@@ -37,7 +32,8 @@ class FakeDriver {
   const std::filesystem::path& folder() const { return folder_; }
 
  private:
-  std::filesystem::path folder_;
+  TemporaryFolder temporary_;
+  std::filesystem::path folder_ = temporary_.path;
 };
 
 }  // namespace saemill

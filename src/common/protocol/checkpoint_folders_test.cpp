@@ -5,17 +5,13 @@
 #include <fstream>
 #include <set>
 
+#include "common/base/temporary_folder.h"
+
 namespace saemill::checkpoint_folders {
 namespace {
 
 class CheckpointFolders : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "saemill_folders.XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    run_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(run_); }
   void make(const std::string& name) {
     fs::create_directories(parent(run_) / name);
     std::ofstream(parent(run_) / name / "manifest.json") << "{}";
@@ -26,7 +22,8 @@ class CheckpointFolders : public ::testing::Test {
       found.insert(entry.path().filename().string());
     return found;
   }
-  fs::path run_;
+  TemporaryFolder temporary_;
+  fs::path run_ = temporary_.path;
 };
 
 using Names = std::set<std::string>;

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "common/base/temporary_folder.h"
 #include "control/api/problem.h"
 
 namespace saemill::api {
@@ -15,16 +16,11 @@ namespace fs = std::filesystem;
 class AllowedPath : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "saemill-allowed-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = fs::canonical(pattern);
     for (const char* folder : {"act/layer3", "act2", "more", "elsewhere"})
       fs::create_directories(root_ / folder);
     for (const char* file : {"act/a.npy", "act/layer3/b.npy", "act2/a.npy", "more/c.npy", "elsewhere/secret"})
       std::ofstream(root_ / file) << "x";
   }
-  void TearDown() override { fs::remove_all(root_); }
-
   fs::path allowed(const std::string& path) const {
     return allowed_path(path, {root_ / "act", root_ / "more"}, "/path");
   }
@@ -39,7 +35,8 @@ class AllowedPath : public ::testing::Test {
   }
   std::string at(const std::string& path) const { return (root_ / path).string(); }
 
-  fs::path root_;
+  TemporaryFolder temporary_;
+  fs::path root_ = temporary_.path;
 };
 
 TEST_F(AllowedPath, WhatIsBelowAFolderIsFound) {

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "common/base/temporary_folder.h"
 #include "control/api/auth.h"
 #include "control/api/secret.h"
 
@@ -12,15 +13,11 @@ namespace {
 class AuthTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string path = (std::filesystem::temp_directory_path() / "saemill_auth.XXXXXX").string();
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    folder_ = path;
-    database_ = std::make_unique<Database>("sqlite:" + path + "/store.db");
+    database_ = std::make_unique<Database>("sqlite:" + (folder_ / "store.db").string());
     store_ = std::make_unique<Sessions>(*database_);
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  std::filesystem::path folder_;
+  TemporaryFolder temporary_;
+  std::filesystem::path folder_ = temporary_.path;
   std::unique_ptr<Database> database_;
   std::unique_ptr<Sessions> store_;
 };

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "common/base/temporary_folder.h"
 #include "control/api/problem.h"
 #include "control/api/run_folder_fixture.h"
 #include "control/api/served_folder.h"
@@ -67,14 +68,7 @@ TEST(Range, IsReadOrCountsAsAbsent) {
 
 class FileAnswer : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string path = (fs::temp_directory_path() / "saemill_answer.XXXXXX").string();
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    folder_ = path;
-    write_file(folder_ / "a.safetensors", "0123456789");
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
+  void SetUp() override { write_file(folder_ / "a.safetensors", "0123456789"); }
   std::shared_ptr<const OpenFile> open(const std::string& name) const {
     return ServedFolder::open(folder_, {})->open_file(name);
   }
@@ -98,7 +92,8 @@ class FileAnswer : public ::testing::Test {
     return text;
   }
 
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path;
 };
 
 TEST_F(FileAnswer, WholePartOrUnchanged) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "common/base/temporary_folder.h"
 #include "control/api/endpoints.h"
 #include "control/api/problem.h"
 #include "control/store/measured_run_fixture.h"
@@ -33,9 +34,6 @@ Device device(int index, DeviceKind kind, int64_t memory_free) {
 class Planning : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "saemill-planning-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = fs::canonical(pattern);
     std::ofstream(folder_ / "a.npy") << "x";
     database_ = std::make_unique<Database>("sqlite:" + (folder_ / "store.db").string());
     measured_ = std::make_unique<MeasuredRuns>(*database_);
@@ -53,8 +51,6 @@ class Planning : public ::testing::Test {
       return inspect_(path);
     };
   }
-  void TearDown() override { fs::remove_all(folder_); }
-
   static Json config() {
     return {{"activations", {{"path", "a.npy"}}}, {"sae", {{"d_sae", 1024}}}, {"train", {{"steps", 10}}}};
   }
@@ -86,7 +82,8 @@ class Planning : public ::testing::Test {
     return values;
   }
 
-  fs::path folder_, path_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path, path_;
   std::string tensor_;
   Snapshot snapshot_;
   std::unique_ptr<Database> database_;

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "common/base/error.h"
+#include "common/base/temporary_folder.h"
 #include "control/api/services.h"
 #include "control/jobs/checkpoint_requests.h"
 
@@ -130,9 +131,6 @@ class ServicesTest : public ::testing::Test {
   static constexpr const char* kToken = "the-token";
 
   void SetUp() override {
-    std::string path = (std::filesystem::temp_directory_path() / "saemill_services.XXXXXX").string();
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    folder_ = std::filesystem::canonical(path);
     database_ = std::make_unique<Database>("sqlite:" + (folder_ / "store.db").string());
     history_ = std::make_unique<DeviceHistory>(*database_);
     events_ = std::make_unique<MachineEvents>(*database_);
@@ -150,11 +148,9 @@ class ServicesTest : public ::testing::Test {
     std::ofstream(activations_ / "damaged.safetensors") << "x";
     fill();
   }
-  void TearDown() override {
-    if (!folder_.empty()) std::filesystem::remove_all(folder_);
-  }
 
-  std::filesystem::path folder_, activations_;
+  TemporaryFolder temporary_;
+  std::filesystem::path folder_ = temporary_.path, activations_;
   std::shared_ptr<const Snapshot> snapshot_ = rich_snapshot();
   std::unique_ptr<Database> database_;
   std::unique_ptr<DeviceHistory> history_;

@@ -14,6 +14,7 @@
 
 #include "common/base/file.h"
 #include "common/base/proc.h"
+#include "common/base/temporary_folder.h"
 #include "control/jobs/jobs.h"
 
 namespace saemill::testing_tools {
@@ -109,9 +110,6 @@ class JobsTest : public ::testing::Test {
   }
 
   void SetUp() override {
-    std::string path = (std::filesystem::temp_directory_path() / "saemill_jobs.XXXXXX").string();
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    folder_ = path;
     std::ofstream(folder_ / "launcher") << kLauncher;
     ::chmod((folder_ / "launcher").c_str(), 0700);
     options_ = {
@@ -135,7 +133,6 @@ class JobsTest : public ::testing::Test {
     EXPECT_TRUE(eventually([&] { return trainings_->active("server").empty(); })) << "a launcher is left";
     jobs_.reset();
     monitor_.reset();
-    std::filesystem::remove_all(folder_);
   }
 
   void serve() {
@@ -189,7 +186,8 @@ class JobsTest : public ::testing::Test {
   }
   static bool accepts_cancel(const TrainingRow& training) { return !is_final(training.status); }
 
-  std::filesystem::path folder_;
+  TemporaryFolder temporary_;
+  std::filesystem::path folder_ = temporary_.path;
   JobsOptions options_;
   std::unique_ptr<Database> database_;
   std::unique_ptr<Trainings> trainings_;

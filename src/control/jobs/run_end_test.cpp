@@ -4,6 +4,8 @@
 
 #include <fstream>
 
+#include "common/base/temporary_folder.h"
+
 namespace saemill {
 namespace {
 
@@ -12,19 +14,14 @@ using Kind = RunEnd::Kind;
 
 class RunEndTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string path = (fs::temp_directory_path() / "saemill_run_end.XXXXXX").string();
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    run_ = path;
-  }
-  void TearDown() override { fs::remove_all(run_); }
   void write(const std::string& name, const std::string& text) const {
     fs::create_directories((run_ / name).parent_path());
     std::ofstream(run_ / name) << text;
   }
   RunEnd end(std::optional<ExitStatus> status = {}) const { return read_run_end(run_, status); }
 
-  fs::path run_;
+  TemporaryFolder temporary_;
+  fs::path run_ = temporary_.path;
 };
 
 TEST_F(RunEndTest, WhatExitJsonSays) {

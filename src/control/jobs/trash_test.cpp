@@ -9,6 +9,8 @@
 #include <string>
 #include <thread>
 
+#include "common/base/temporary_folder.h"
+
 namespace saemill {
 namespace {
 
@@ -16,13 +18,6 @@ namespace fs = std::filesystem;
 
 class TrashTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string path = (fs::temp_directory_path() / "saemill_trash.XXXXXX").string();
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    folder_ = path;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   fs::path make(const fs::path& name) const {
     fs::create_directories(folder_ / name / "inner");
     for (const char* file : {"manifest.json", "inner/part-0"})
@@ -34,7 +29,8 @@ class TrashTest : public ::testing::Test {
       if (fs::is_empty(folder_ / "trash")) return true;
     return false;
   }
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path;
 };
 
 TEST_F(TrashTest, WhatIsTakenIsGoneAtOnceAndDeletedThen) {

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "common/base/proc.h"
+#include "common/base/temporary_folder.h"
 
 namespace saemill {
 namespace {
@@ -40,13 +41,6 @@ std::vector<JobDevice> gpus(int first, int last) {
 
 class CoresOfRanks : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "saemill-sysfs-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    sysfs_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(sysfs_); }
-
   void write(const fs::path& file, const std::string& text) const {
     fs::create_directories((sysfs_ / file).parent_path());
     std::ofstream(sysfs_ / file) << text << "\n";
@@ -65,7 +59,8 @@ class CoresOfRanks : public ::testing::Test {
     return cores_of_ranks(devices, allowed, sysfs_);
   }
 
-  fs::path sysfs_;
+  TemporaryFolder temporary_;
+  fs::path sysfs_ = temporary_.path;
 };
 
 TEST_F(CoresOfRanks, CpuSlotsDivideAllWithinOne) {

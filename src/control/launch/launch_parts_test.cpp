@@ -5,6 +5,7 @@
 
 #include "common/base/error.h"
 #include "common/base/file.h"
+#include "common/base/temporary_folder.h"
 #include "common/protocol/worker_protocol.h"
 #include "control/launch/cause.h"
 #include "control/launch/devices.h"
@@ -103,13 +104,8 @@ TEST(Cause, TheRankThatFailedByItselfWinsOverItsPeers) {
 
 class RunFolderTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "saemill-folder-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path;
 };
 
 TEST_F(RunFolderTest, NamesAreNumberedAndChecked) {

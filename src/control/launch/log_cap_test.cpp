@@ -8,6 +8,7 @@
 
 #include <fstream>
 
+#include "common/base/temporary_folder.h"
 #include "control/launch/fd.h"
 
 namespace saemill {
@@ -20,14 +21,9 @@ constexpr LogLimits kSmall{.most = 1000, .kept = 400, .most_uncopied = 3000};
 class LogCapTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "saemill-log-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
     // As the launcher opens it for a rank.
     rank_ = Fd(::open(log().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
   }
-  void TearDown() override { fs::remove_all(folder_); }
-
   fs::path log() const { return folder_ / "rank-0.log"; }
   fs::path earlier() const { return folder_ / "rank-0.log.1"; }
   int64_t size() const { return static_cast<int64_t>(fs::file_size(log())); }
@@ -43,7 +39,8 @@ class LogCapTest : public ::testing::Test {
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   }
 
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path;
   Fd rank_;
 };
 

@@ -9,6 +9,7 @@
 
 #include "common/base/error.h"
 #include "common/base/proc.h"
+#include "common/base/temporary_folder.h"
 
 namespace saemill {
 namespace {
@@ -20,13 +21,6 @@ constexpr double kLong = 600;
 // A worker is a shell script here.
 class InspectJson : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "saemill-worker-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   nlohmann::ordered_json ask(const std::string& script, double deadline = kLong, int cancel_fd = -1,
                              const std::string& tensor = "") const {
     const fs::path worker = folder_ / "worker";
@@ -57,7 +51,8 @@ class InspectJson : public ::testing::Test {
     return true;
   }
 
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path;
 };
 
 TEST_F(InspectJson, GivesTheWholeAnswerInItsOrder) {

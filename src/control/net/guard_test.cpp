@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "common/base/temporary_folder.h"
 #include "control/net/guard.h"
 #include "control/net/rate_limit.h"
 
@@ -14,16 +15,11 @@ using Access = api::Route::Access;
 class GuardTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string path = (std::filesystem::temp_directory_path() / "saemill_guard.XXXXXX").string();
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    folder_ = path;
-    database_ = std::make_unique<Database>("sqlite:" + path + "/store.db");
+    database_ = std::make_unique<Database>("sqlite:" + (folder_ / "store.db").string());
     store_ = std::make_unique<Sessions>(*database_);
     auth_ = std::make_unique<api::Auth>("the-token", "server", *store_);
     cookie_ = "saemill_session_server=" + auth_->open_session().secret;
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   // "" where it may go on, else "403 forbidden_host".
   std::string verdict(const Head& head, Access access = Access::signed_in) const {
     const auto problem = guard(rules_, head, access, *auth_);
@@ -50,7 +46,8 @@ class GuardTest : public ::testing::Test {
   }
 
   GuardRules rules_{{"localhost", "127.0.0.1", "[::1]"}};
-  std::filesystem::path folder_;
+  TemporaryFolder temporary_;
+  std::filesystem::path folder_ = temporary_.path;
   std::unique_ptr<Database> database_;
   std::unique_ptr<Sessions> store_;
   std::unique_ptr<api::Auth> auth_;

@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "common/base/error.h"
+#include "common/base/temporary_folder.h"
 #include "engine/train/trainer.h"
 #include "tests/sparse_activations.h"
 
@@ -85,8 +86,6 @@ class Told final : public Reporter {
 class CheckpointerTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = fs::temp_directory_path() / "saemill-checkpointer-XXXXXX";
-    folder_ = ::mkdtemp(name.data());
     run_ = folder_ / "run";
     fs::create_directories(run_);
     write_sparse_activations(folder_ / "x.npy", kRows, kWidth);
@@ -99,8 +98,6 @@ class CheckpointerTest : public testing::Test {
     config_.checkpoint.every_steps = 2;
     set_ = ActivationSet::open(config_.activations.path, "");
   }
-  void TearDown() override { fs::remove_all(folder_); }
-
   // What every rank ended with: empty, "paused", or its error.
   std::vector<std::string> run(int ranks, std::optional<int64_t> resume = {}) {
     told_ = std::make_unique<Told>();
@@ -129,7 +126,8 @@ class CheckpointerTest : public testing::Test {
   }
 
   RunConfig config_;
-  fs::path folder_, run_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path, run_;
   SmallDisk disk_;
   std::shared_ptr<const ActivationSet> set_;
   std::unique_ptr<Told> told_;

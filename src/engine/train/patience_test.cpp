@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "common/base/clock.h"
+#include "common/base/temporary_folder.h"
 #include "engine/train/trainer.h"
 #include "tests/sparse_activations.h"
 
@@ -79,8 +80,6 @@ struct End {
 class Patience : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = fs::temp_directory_path() / "saemill-patience-XXXXXX";
-    folder_ = ::mkdtemp(name.data());
     write_sparse_activations(folder_ / "x.npy", 1024, 32);
     config_.activations.path = folder_ / "x.npy";
     config_.sae.d_sae = 768;
@@ -91,8 +90,6 @@ class Patience : public testing::Test {
     config_.checkpoint.every_steps = 2;
     config_.checkpoint.keep_last = 1;
   }
-  void TearDown() override { fs::remove_all(folder_); }
-
   // `slow_reads`: of each rank, the read that takes long.
   std::vector<End> train_all(FileSystem& files, const std::vector<int64_t>& slow_reads = {-1, -1, -1}) {
     const auto set = ActivationSet::open(config_.activations.path, "");
@@ -129,7 +126,8 @@ class Patience : public testing::Test {
     }
   }
 
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path;
   RunConfig config_;
   std::atomic<int> request_ = static_cast<int>(Request::none);
 };
