@@ -25,12 +25,11 @@ MachineEvent TrainingBoard::event_of(const std::string& id, const std::string& c
 
 void TrainingBoard::create(std::vector<TrainingRow>& rows) {
   std::vector<MachineEvent> events;
-  const std::lock_guard lock(telling_);
-  trainings_.insert(rows);
   for (const TrainingRow& row : rows)
     events.push_back(
         event_of(row.id, "training_queued", fmt::format("{} was created", row.name), Severity::info));
-  events_.add(events);
+  const std::lock_guard lock(telling_);
+  trainings_.insert(rows, &events);
   for (const TrainingRow& row : rows) listener_.on_created(row);
   for (const MachineEvent& event : events) listener_.on_machine_event(event);
 }
@@ -49,18 +48,18 @@ std::optional<TrainingRow> TrainingBoard::change(const std::string& id, Training
   MachineEvent event =
       event_of(id, fmt::format("training_{}", to_string(to)), reason.message, reason.severity);
   const std::lock_guard lock(telling_);
-  if (!trainings_.update(id, from, more, &event)) return std::nullopt;
-  auto row = trainings_.find(id);
-  if (row) listener_.on_changed(*row);
+  auto row = trainings_.update(id, from, more, &event);
+  if (!row) return std::nullopt;
+  listener_.on_changed(*row);
   listener_.on_machine_event(event);
   return row;
 }
 
 bool TrainingBoard::note(const std::string& id, TrainingStatus status, const TrainingChange& change) {
   const std::lock_guard lock(telling_);
-  if (!trainings_.update(id, status, change)) return false;
-  if (auto row = trainings_.find(id)) listener_.on_changed(*row);
-  return true;
+  const auto row = trainings_.update(id, status, change);
+  if (row) listener_.on_changed(*row);
+  return row.has_value();
 }
 
 bool TrainingBoard::erase(const TrainingRow& training) {

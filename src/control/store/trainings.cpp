@@ -158,12 +158,17 @@ bool is_final(TrainingStatus status) {
          status == TrainingStatus::cancelled;
 }
 
-void Trainings::insert(std::vector<TrainingRow>& rows) {
-  std::vector<int64_t> arrivals(rows.size());
+void Trainings::insert(std::vector<TrainingRow>& rows, std::vector<MachineEvent>* events) {
+  std::vector<int64_t> arrivals(rows.size()), ids;
   database_.write([&](soci::session& session) {
+    ids.clear();
+    if (events != nullptr) lock_machine_events(session, database_.dialect());
     for (size_t i = 0; i < rows.size(); ++i) insert_row(session, rows[i], arrivals[i]);
+    if (events == nullptr) return;
+    for (const MachineEvent& event : *events) ids.push_back(insert_machine_event(session, event));
   });
   for (size_t i = 0; i < rows.size(); ++i) rows[i].arrival = arrivals[i];
+  for (size_t i = 0; i < ids.size(); ++i) (*events)[i].id = ids[i];
 }
 
 std::optional<TrainingRow> Trainings::find(const std::string& id) const {
@@ -231,10 +236,25 @@ std::vector<TrainingRow> Trainings::ended_before(const std::string& server_id, i
   return found;
 }
 
-bool Trainings::update(const std::string& id, TrainingStatus expected, const TrainingChange& change,
-                       MachineEvent* event) {
-  int64_t changed = 0, event_id = 0;
+std::vector<TrainingRow> Trainings::completed_before(const std::string& server_id, int64_t time_ms) const {
+  std::vector<TrainingRow> found;
+  database_.read([&](soci::session& session) {
+    found = select(session,
+                   fmt::format("WHERE status = 'completed' AND completed_at < {} AND server_id = :server"
+                               " AND EXISTS (SELECT 1 FROM checkpoints WHERE training_id = trainings.id"
+                               " AND removed_at IS NULL) ORDER BY completed_at LIMIT {}",
+                               time_ms, kMostPerPage),
+                   {server_id});
+  });
+  return found;
+}
+
+std::optional<TrainingRow> Trainings::update(const std::string& id, TrainingStatus expected,
+                                             const TrainingChange& change, MachineEvent* event) {
+  std::vector<TrainingRow> changed;
+  int64_t event_id = 0;
   database_.write([&](soci::session& session) {
+    changed.clear();
     // The lock first: who inserts events alone takes no other after it.
     if (event != nullptr) lock_machine_events(session, database_.dialect());
     std::string columns;
@@ -249,11 +269,13 @@ bool Trainings::update(const std::string& id, TrainingStatus expected, const Tra
     cells.use(statement, id);
     execute(statement, fmt::format("UPDATE trainings SET {} WHERE id = :id AND status = '{}'", columns,
                                    to_string(expected)));
-    changed = statement.get_affected_rows();
-    if (changed == 1 && event != nullptr) event_id = insert_machine_event(session, *event);
+    if (statement.get_affected_rows() == 0) return;
+    changed = select(session, "WHERE id = :id", {id});
+    if (event != nullptr) event_id = insert_machine_event(session, *event);
   });
-  if (changed == 1 && event != nullptr) event->id = event_id;
-  return changed == 1;
+  if (changed.empty()) return std::nullopt;
+  if (event != nullptr) event->id = event_id;
+  return std::move(changed.front());
 }
 
 bool Trainings::erase(const std::string& id) {

@@ -115,8 +115,9 @@ class Trainings {
 
   static constexpr int64_t kMostPerPage = 500;
 
-  // All in one transaction; sets their arrival, in this order, unless it throws.
-  void insert(std::vector<TrainingRow>& rows);
+  // All in one transaction, with `events`; sets their arrival, in this order, and the events' ids, unless it
+  // throws.
+  void insert(std::vector<TrainingRow>& rows, std::vector<MachineEvent>* events = nullptr);
   std::optional<TrainingRow> find(const std::string& id) const;
   // Error{usage}: page < 1, or a limit outside 1 to kMostPerPage.
   TrainingPage list(const TrainingQuery& query) const;
@@ -125,15 +126,17 @@ class Trainings {
   // The queue of one server, by arrival.
   std::vector<TrainingRow> queued(const std::string& server_id) const;
 
-  // False, and nothing changed: the training is not in that status, or there is none. `event` is stored with
-  // the change or not at all, and gets its id.
-  bool update(const std::string& id, TrainingStatus expected, const TrainingChange& change,
-              MachineEvent* event = nullptr);
+  // The training as it is then. Absent, and nothing changed: it is not in that status, or there is none.
+  // `event` is stored with the change or not at all, and gets its id.
+  std::optional<TrainingRow> update(const std::string& id, TrainingStatus expected,
+                                    const TrainingChange& change, MachineEvent* event = nullptr);
   // With its metrics, checkpoints and events. False: it holds devices, its launcher is not proven to have
   // ended, or there is none.
   bool erase(const std::string& id);
   // Final ones that ended before `time_ms`, the oldest first, at most kMostPerPage.
   std::vector<TrainingRow> ended_before(const std::string& server_id, int64_t time_ms) const;
+  // Of the completed ones likewise, those that have checkpoints.
+  std::vector<TrainingRow> completed_before(const std::string& server_id, int64_t time_ms) const;
 
  private:
   Database& database_;

@@ -182,14 +182,19 @@ TEST_P(TrainingsTest, AGroupArrivesWholeOrNotAtAll) {
     rows[i].id = fmt::format("g{}", i);
     rows[i].group_id = "g";
   }
-  trainings_->insert(rows);
+  std::vector<MachineEvent> events(1), none(1);
+  trainings_->insert(rows, &events);
+  EXPECT_GT(events[0].id, 0);
+  EXPECT_EQ(MachineEvents(*database_).query({}).total, 1);
   EXPECT_LT(rows[0].arrival, rows[1].arrival);
   EXPECT_LT(rows[1].arrival, rows[2].arrival);
   std::vector<TrainingRow> again(2);
   again[0].id = "new";
   again[1].id = "g1";
-  EXPECT_THROW(trainings_->insert(again), Error);
+  EXPECT_THROW(trainings_->insert(again, &none), Error);
   EXPECT_EQ(again[0].arrival, 0);
+  EXPECT_EQ(none[0].id, 0);
+  EXPECT_EQ(MachineEvents(*database_).query({}).total, 1);
   EXPECT_FALSE(trainings_->find("new"));
   add("alone");
   const auto page = trainings_->list({.group_id = "g"});
@@ -226,6 +231,29 @@ TEST_P(TrainingsTest, KnowsWhoHoldsDevicesAndWhoWaits) {
   EXPECT_EQ(ids_of(active), (std::vector<std::string>{"starting", "running", "pausing", "finalizing"}));
   for (const TrainingRow& row : active) EXPECT_TRUE(holds_devices(row.status) && !is_final(row.status));
   EXPECT_EQ(ids_of(trainings_->queued("t")), (std::vector<std::string>{"other queued"}));
+}
+
+TEST_P(TrainingsTest, KnowsWhichCompletedOnesHaveCheckpointsStill) {
+  TrainingChange ended;
+  ended.completed_at.emplace(1000);
+  const std::vector<std::tuple<std::string, Status, bool>> all{{"a", Status::completed, false},
+                                                               {"b", Status::completed, true},
+                                                               {"c", Status::failed, false},
+                                                               {"d", Status::completed, false},
+                                                               {"e", Status::completed, false}};
+  for (const auto& row : all) {
+    const auto& [id, status, removed] = row;
+    add(id, status, id == "e" ? "another" : "s");
+    ASSERT_TRUE(trainings_->update(id, status, ended));
+    const std::string sql = fmt::format(
+        "INSERT INTO checkpoints (training_id, step, name, bytes, time_ms, removed_at)"
+        " VALUES ('{0}', 1, 'step-00000001', 1, 1, 7), ('{0}', 2, 'step-00000002', 1, 1, {1})",
+        id, removed ? "7" : "NULL");
+    database_->write([&](soci::session& session) { session << sql; });
+  }
+  EXPECT_EQ(ids_of(trainings_->completed_before("s", 1001)), (std::vector<std::string>{"a", "d"}));
+  EXPECT_TRUE(trainings_->completed_before("s", 1000).empty());
+  EXPECT_EQ(trainings_->ended_before("s", 1001).size(), 4u);
 }
 
 TEST_P(TrainingsTest, ErasesWithAllThatBelongsToIt) {
