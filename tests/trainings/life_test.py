@@ -200,7 +200,7 @@ class Control(TrainingsTest):
         self.assertEqual(server.ask("DELETE", f"/api/v1/trainings/{training}").status, 204)
         self.assertEqual(server.get("trainings/" + training).status, 404)
         self.assertFalse(server.run_folder(training).exists())
-        self.assertTrue(eventually(lambda: not list((server.data / "trash").iterdir())), "its bytes are still there")
+        self.assertTrue(eventually(lambda: not list((server.data / "trainings/.trash").iterdir())), "its bytes are still there")
         self.assertEqual([one["id"] for one in server.get("trainings").json["data"]], [copy["id"]])
 
 

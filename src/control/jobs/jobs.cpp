@@ -36,7 +36,7 @@ Jobs::Impl::Impl(JobsOptions given, Database& database, Leases& its_leases, Moni
       measured_runs(database),
       board(database, options.host, listener),
       pump(database, board, [this](const std::string& id) { on_started(id); }),
-      trash(options.data / "trash"),
+      trash(runs() / ".trash"),
       supervisor({runs(), options.hang_after}, board, pump, leases),
       starter(options, board, leases, monitor, metrics, measured_runs,
               [this](const std::string& id) { return pump.predicted_end(id); }),

@@ -45,7 +45,7 @@ struct Jobs::Impl {
   MeasuredRuns measured_runs;
   TrainingBoard board;
   EventPump pump;
-  Trash trash;  // DATA/trash
+  Trash trash;  // on the file system of the runs, under a name that no id has
 
   std::mutex pass;  // over the next five
   Supervisor supervisor;

@@ -27,9 +27,8 @@ void delete_old(const RetentionOptions& options, TrainingBoard& board, Checkpoin
                 int64_t now, const std::function<void(const TrainingRow&)>& erase) {
   if (options.keep_checkpoints_days > 0) {
     for (const auto& row :
-         board.store().ended_before(options.server_id, now - options.keep_checkpoints_days * kDayMs))
-      if (row.status == TrainingStatus::completed)
-        delete_checkpoints(options.runs / row.id, row, board, checkpoints, trash, now);
+         board.store().completed_before(options.server_id, now - options.keep_checkpoints_days * kDayMs))
+      delete_checkpoints(options.runs / row.id, row, board, checkpoints, trash, now);
   }
   if (options.keep_trainings_days > 0) {
     for (const auto& row :
