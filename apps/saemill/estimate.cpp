@@ -36,13 +36,15 @@ struct Options {
 
 // What is asked about.
 struct Asked {
-  RunConfig config;
+  Json tree;                      // as it was given
+  RunConfig config;               // the same with its defaults
   std::string source;             // of the configuration, for what is wrong with it
   std::optional<DataShape> data;  // absent: its activations are not on this machine
 };
 
-Asked asked_training(RunConfig config, std::string source, const std::string& worker) {
-  Asked asked{std::move(config), std::move(source), std::nullopt};
+Asked asked_training(const std::string& source, const std::vector<std::string>& overrides,
+                     const std::string& worker) {
+  Asked asked{load_config_tree(source, overrides), load_run_config(source, overrides), source, std::nullopt};
   const ActivationsConfig& activations = asked.config.activations;
   if (activations.path.empty() || !std::filesystem::exists(activations.path)) return asked;
   SignalRequests signals;
@@ -60,16 +62,15 @@ Estimate estimate_asked(const Asked& asked, const EstimateDevices& devices) {
   }
 }
 
-RunConfig config_of_model(const Options& options) {
-  RunConfig config;
-  config.activations.d_in = model_width(options.model);
-  config.sae.d_sae = options.d_sae;
-  if (options.batch > 0) config.train.batch_size = options.batch;
-  if (options.k > 0) config.sae.k = options.k;
-  if (!options.architecture.empty()) config.sae.architecture = options.architecture;
-  if (!options.dtype.empty()) config.train.dtype = options.dtype;
-  config.train.steps = 1;
-  return run_config_from_json(run_config_to_json(config));  // the same checks as a file's
+Asked asked_model(const Options& options) {
+  Json tree{{"activations", {{"d_in", model_width(options.model)}}},
+            {"sae", {{"d_sae", options.d_sae}}},
+            {"train", {{"steps", 1}}}};
+  if (options.batch > 0) tree["train"]["batch_size"] = options.batch;
+  if (options.k > 0) tree["sae"]["k"] = options.k;
+  if (!options.architecture.empty()) tree["sae"]["architecture"] = options.architecture;
+  if (!options.dtype.empty()) tree["train"]["dtype"] = options.dtype;
+  return {tree, run_config_from_json(tree), "--model " + options.model, std::nullopt};
 }
 
 void print_speed(const Json& json, bool served) {
@@ -126,6 +127,8 @@ std::vector<std::string> names_of(const DeviceNames& asked, const Snapshot& snap
 }
 
 int calibrate(const Options& options) {
+  if (!options.server.server.empty())
+    fail(ErrorCode::usage, "estimate --calibrate: measures on this machine; not with --server");
   std::vector<Device> gpus;
   {
     Machine machine({.data = options.server.data});
@@ -161,18 +164,24 @@ Json estimate_here(const Asked& asked, const DeviceNames& devices, const std::st
   return to_json(estimate_asked(asked, found), found, names, *snapshot);
 }
 
-// The width of activations that are on this machine is all that the server need know of them, so it may be
-// one that sees them elsewhere, or not at all.
+// The keys that were given and no others: the server may be of a version that has not all of them. The width
+// of activations that are on this machine is all that it need know of them, so it may be one that sees them
+// elsewhere, or not at all.
 Json estimate_there(const net::ServerAddress& server, const Asked& asked, const DeviceNames& devices) {
-  RunConfig config = asked.config;
-  if (asked.data) config.activations.d_in = asked.data->d_in;
-  if (config.activations.d_in > 0) config.activations.path.clear();
-  Json body{{"config", run_config_to_json(config)}};
+  Json body{{"config", asked.tree}};
+  Json& activations = body["config"]["activations"];
+  if (asked.data) activations["d_in"] = asked.data->d_in;
+  if (activations.value("d_in", int64_t{0}) > 0) activations.erase("path");
   if (devices.automatic > 0)
     body["device_count"] = devices.automatic;
   else
     body["gpu_ids"] = devices.names;
-  return net::Client(server).json("POST", "/api/v1/trainings/estimate", body.dump());
+  try {
+    return net::Client(server).json("POST", "/api/v1/trainings/estimate", body.dump());
+  } catch (const net::AnswerError& error) {
+    if (error.code() != "invalid_config") throw;
+    fail(ErrorCode::bad_config, "{}: {}", asked.source, error.problem());
+  }
 }
 
 // How long the run is; absent: its activations are not on this machine.
@@ -202,10 +211,9 @@ int run(const Options& options) {
   if (!options.model.empty() && options.d_sae < 1)
     fail(ErrorCode::usage, "estimate --model: needs --d-sae, the number of latents");
   const DeviceNames devices = parse_devices(options.devices);
-  const Asked asked =
-      options.model.empty()
-          ? asked_training(load_run_config(options.config, options.overrides), options.config, options.worker)
-          : Asked{config_of_model(options), "--model " + options.model, std::nullopt};
+  const Asked asked = options.model.empty()
+                          ? asked_training(options.config, options.overrides, options.worker)
+                          : asked_model(options);
   const auto resolved = resolve(asked, devices);
   const auto server = find_answering_server(options.server);
   Json json =
@@ -224,7 +232,7 @@ int run(const Options& options) {
 
 Estimate estimate_file(const std::string& config, const std::vector<std::string>& overrides,
                        const EstimateDevices& devices, const std::string& worker) {
-  return estimate_asked(asked_training(load_run_config(config, overrides), config, worker), devices);
+  return estimate_asked(asked_training(config, overrides, worker), devices);
 }
 
 EstimateDevices devices_named(const Snapshot& snapshot, const std::vector<std::string>& names,

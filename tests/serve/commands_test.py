@@ -38,7 +38,9 @@ class Commands(serving.ServingTest):
         config = {"activations": {"path": str(serving.ACTIVATIONS)}, "sae": {"d_sae": 512}, "train": {"epochs": 2}}
         path.write_text(json.dumps(config))
         elsewhere.write_text(json.dumps(config | {"activations": {"path": "/not/here"}}))
-        questions = [(path, "--devices", "gpu:1,gpu:3"), (path, "--devices", "auto:2"), (path, "--devices", "gpu:9"),
+        each = server.folder / "each.json"
+        each.write_text(json.dumps(config | {"train": {"epochs": 2, "batch_size_per_device": 1024}}))
+        questions = [(path, "--devices", "gpu:1,gpu:3"), (path, "--devices", "auto:2"), (path, "--devices", "gpu:9"), (each, "--devices", "auto:2"),
                      ("--model", "gpt2", "--d-sae", "4096")]
         alone = [self.json(server, "estimate", *map(str, words)) for words in questions]
         self.assertIn("a server (`saemill serve`) learns it", server.run("estimate", str(path)).stdout)
@@ -50,6 +52,8 @@ class Commands(serving.ServingTest):
         wrong = server.run("estimate", str(path), "--set", "activations.d_in=99")
         self.assertEqual(wrong.returncode, 78, wrong)
         self.assertIn(str(path), wrong.stderr)
+        both = server.run("estimate", "--calibrate", "--server", server.url)
+        self.assertEqual(both.returncode, 64, both)
 
     def test_a_server_that_is_named_must_answer(self):
         server = self.serve(gpus=2).start()
