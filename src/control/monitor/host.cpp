@@ -3,11 +3,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <fstream>
 #include <sstream>
 
 #include "common/base/clock.h"
+#include "common/base/memory.h"
 #include "common/base/proc.h"
 
 namespace saemill {
@@ -24,15 +24,10 @@ std::string read_cpu_name() {
   return "CPU";
 }
 
-// cgroup v2: the limit of the container we run in, or nothing.
-std::optional<int64_t> read_number(const char* path) {
-  std::ifstream file(path);
-  int64_t value = 0;
-  if (file >> value) return value;
-  return std::nullopt;
-}
-
-void read_memory(HostSample& host) {
+void add_memory(HostSample& host) {
+  const Memory memory = read_memory();
+  host.memory_total = memory.total;
+  host.memory_available = memory.available;
   std::ifstream file("/proc/meminfo");
   std::string key;
   int64_t kilobytes = 0, swap_free = 0;
@@ -40,17 +35,10 @@ void read_memory(HostSample& host) {
     std::istringstream fields(line);
     if (!(fields >> key >> kilobytes)) continue;
     const int64_t bytes = kilobytes * 1024;
-    if (key == "MemTotal:") host.memory_total = bytes;
-    if (key == "MemAvailable:") host.memory_available = bytes;
     if (key == "SwapTotal:") host.swap_total = bytes;
     if (key == "SwapFree:") swap_free = bytes;
   }
   host.swap_used = host.swap_total - swap_free;
-  const auto limit = read_number("/sys/fs/cgroup/memory.max");
-  const auto used = read_number("/sys/fs/cgroup/memory.current");
-  if (!limit || !used || *limit >= host.memory_total) return;
-  host.memory_total = *limit;
-  host.memory_available = std::min(host.memory_available, std::max<int64_t>(*limit - *used, 0));
 }
 
 }  // namespace
@@ -106,7 +94,7 @@ HostSample HostReader::read(double now, double epoch) {
   host.cpu_utilization = cpu_utilization();
   double load = 0;
   if (std::ifstream("/proc/loadavg") >> load) host.load = load;
-  read_memory(host);
+  add_memory(host);
   host.network = network(now);
   host.disk_path = data_.string();
   struct statvfs disk {};

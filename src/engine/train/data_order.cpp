@@ -15,7 +15,7 @@ DataOrder data_order(const RunConfig& config, const ActivationSet& set) {
 
 std::string why_windows_do_not_fit(const DataOrder& order, const ActivationSet& set, int64_t free_bytes) {
   if (order.block_rows == 1) return "";
-  const int64_t row_bytes = set.bytes() / set.rows();
+  const int64_t row_bytes = set.d_in() * (set.dtype() == "F32" ? 4 : 2);  // its files may hold other tensors
   const int64_t bytes = std::min(order.rows, 2 * order.block_rows * order.window_blocks) * row_bytes;
   if (bytes <= free_bytes) return "";
   return fmt::format(
