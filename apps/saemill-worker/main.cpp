@@ -16,7 +16,8 @@ namespace {
 void check_who_started_this() {
   const char* told = ::getenv(kStartedByVersion);
   if (told == nullptr || std::string_view(told) == kVersion) return;
-  fail(ErrorCode::usage,
+  // Worth a restart: a launcher that was replaced under its server is of the new version next time.
+  fail(ErrorCode::retry,
        "this saemill-worker is version {}, and the saemill that started it version {}; accepted: both of one "
        "version, beside each other or named by --worker",
        kVersion, std::string_view(told).substr(0, 40));
