@@ -121,7 +121,8 @@ TEST_F(Bench, HotLatentsAreInEveryActivation) {
     EXPECT_EQ(hot["hot"], 3);
   }
   expect_refused(kBin + "/saemill bench step --shape 512,16,256,4 --hot 5", 64,
-                 "--hot is 5; accepted: with topk, 0 to k");
+                 "--hot is 5; accepted: with topk, 0 to k (4 here)");
+  expect_refused(kBin + "/saemill bench step --shape 128,16,16,64 --hot 17", 64, "0 to k (16 here)");
 }
 
 TEST_F(Bench, StepOnAGpu) {
@@ -341,6 +342,7 @@ TEST_F(Bench, LoaderBesideACopy) {
   EXPECT_EQ(column<std::string>(blocks["lines"], "type"), (Names{"F32", "F16", "BF16"})) << "no table";
   EXPECT_EQ(blocks["block_rows"], 32);
   EXPECT_EQ(blocks["window_blocks"], 16);
+  expect_refused(cold + "--types table", 64, "accepted: F32, F16, BF16");
   expect_refused(cold + "--batches 90 --types F32", 64, "accepted: up to 85 batches");
   expect_refused(kWorker + " bench loader --sizes 64", 64, "--sizes has \"64\"; accepted: ROWSxWIDTH");
   expect_refused(kWorker + " bench loader --folder " + (folder_ / "none").string(), 75,

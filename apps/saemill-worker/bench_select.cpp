@@ -184,6 +184,10 @@ std::vector<uint32_t> Encoder::sample(int64_t chunk) {
 
 Json Encoder::measure(int64_t chunk, int algorithm, int repeats) {
   gemm_.choose(shape(chunk), chunk, algorithm);
+  // The last chunk may be another shape, with fewer algorithms.
+  if (const int64_t rest = s_.latents % chunk; rest > 0)
+    gemm_.choose(shape(rest), chunk,
+                 std::min(algorithm, gemm_.suggestions(shape(rest), chunk, algorithm + 1) - 1));
   const std::vector<uint32_t> found = sample(chunk);
   if (algorithm == 0) first_sample_ = found;
   const double gemm_ms = median_ms(repeats, [&] { each(chunk, [&](int64_t first) { gemm(chunk, first); }); });

@@ -231,8 +231,10 @@ Json measure(const BenchSetup& setup, const Options& options, const BenchDevice&
 int bench_step(Options options) {
   const BenchSetup setup = make_setup(options.shape);
   const BenchDevice device = parse_device(options.devices, true);
-  if (options.hot > setup.config.sae.k || (options.hot > 0 && setup.config.sae.architecture != "topk"))
-    fail(ErrorCode::usage, "--hot is {}; accepted: with topk, 0 to k", options.hot);
+  const int64_t most_hot =
+      setup.config.sae.architecture == "topk" ? std::min(setup.config.sae.k, setup.config.sae.d_sae) : 0;
+  if (options.hot > most_hot)
+    fail(ErrorCode::usage, "--hot is {}; accepted: with topk, 0 to k ({} here)", options.hot, most_hot);
   if (device.gpu && options.threads > 0) fail(ErrorCode::usage, "--threads is for CPU ranks");
   if (device.gpu) use_gpu_number(device.index);
   if (options.warmup < 0) options.warmup = device.gpu ? 10 : 2;

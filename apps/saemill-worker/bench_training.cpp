@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <sstream>
 
 #include "common/base/random.h"
@@ -92,6 +93,8 @@ BenchSetup make_setup(const BenchShape& options) {
   config.sae.d_sae = shape[2];
   config.sae.k = shape[3];
   config.sae.decoder_bias_init = "zeros";
+  // A bench is longer than the default, and its figures are those of steps without dead latents.
+  config.sae.dead_after = std::numeric_limits<int64_t>::max() / 2;
   config.train.batch_size = shape[0];
   config.train.dtype = options.dtype;
   config.train.steps = kEndlessSteps;

@@ -42,11 +42,11 @@ DeadList dead_list(const View& dead) {
 }
 
 void Backend::read(void* to, const void* from, size_t bytes) {
-  std::memcpy(to, from, bytes);
+  if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
 void Backend::write(void* to, const void* from, size_t bytes) {
-  std::memcpy(to, from, bytes);
+  if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
 void Backend::zero(const View& view) {
