@@ -9,6 +9,7 @@
 #include <cstring>
 #include <thread>
 
+#include "common/base/temporary_folder.h"
 #include "engine/backend/cuda/cuda_backend.h"
 #include "engine/comm/local_gpu/local_gpu_exchange.h"
 #include "engine/train/sae_export.h"
@@ -71,8 +72,6 @@ class GpuTrain : public testing::Test {
     make_data();
   }
   void make_data() {
-    std::string name = fs::temp_directory_path() / "saemill-gpu-train-XXXXXX";
-    folder_ = ::mkdtemp(name.data());
     write_sparse_activations(folder_ / "x.npy", kRows, kWidth);
     config_.activations.path = folder_ / "x.npy";
     config_.sae.d_sae = 256;
@@ -87,10 +86,6 @@ class GpuTrain : public testing::Test {
     config_.debug.verify_ranks_every = 2;
     set_ = ActivationSet::open(config_.activations.path, "");
   }
-  void TearDown() override {
-    if (!folder_.empty()) fs::remove_all(folder_);
-  }
-
   RunConfig resolved(int ranks) const { return resolve_run_config(config_, kWidth, kRows, ranks); }
 
   // Ranks as threads; 0: one rank on the CPU.
@@ -142,7 +137,8 @@ class GpuTrain : public testing::Test {
   }
 
   RunConfig config_;
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path;
   std::shared_ptr<const ActivationSet> set_;
 };
 
@@ -274,6 +270,8 @@ TEST_F(GpuTrain, TheMemoryIsThePlans) {
       const auto wanted = static_cast<double>(planned);
       if (emulated()) {
         EXPECT_NEAR(held / wanted, 1, 0.001) << architecture << " " << dtype;
+        device.backend->release();
+        EXPECT_EQ(gpu::memory_info().free_bytes, free_before);
         continue;
       }
       EXPECT_GE(held, wanted - kMemorySteps) << architecture << " " << dtype;

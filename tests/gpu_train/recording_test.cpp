@@ -76,6 +76,7 @@ class Recording : public testing::Test {
   }
 
   RunConfig config_;
+  bool logs_ = true;  // every third step
 
  private:
   void train(const RunConfig& config, const Plan& plan, const Arena& arena, Step& step,
@@ -93,7 +94,7 @@ class Recording : public testing::Test {
       StepInput input;
       input.adam = {config.train.lr * static_cast<double>(s + 1) / kSteps, 0.9, 0.999, 1e-8, s + 1};
       input.l1 = config.sae.l1_coefficient;
-      input.log = s % 3 == 0;
+      input.log = logs_ && s % 3 == 0;
       const StepResult told = step.run(loader, input);
       result.looked.push_back(step.take_phases().contains("find_dead"));
       if (told.known)
@@ -138,14 +139,17 @@ TEST_F(Recording, CountsDeadLatentsWithoutAuxiliaryLoss) {
   EXPECT_GT(recorded.metrics.back(), 0);
 }
 
-// Where all fire often, each logged step tells that none dies before the next one.
+// Where all fire often, each logged step tells that none dies before the next one. Who does not know it yet,
+// as after a resume, looks for them, and an auxiliary loss of none changes nothing.
 TEST_F(Recording, ALossOfNoLatentIsSpared) {
   config_.sae.k = 64;
   const Outcome spared = run(true);
   EXPECT_EQ(spared.metrics.back(), 0) << "a latent died";
   EXPECT_EQ(spared.looked, std::vector<bool>(kSteps, false));
-  config_.sae.dead_after = 1000 * 128;
-  expect_same(spared, run(true));
+  logs_ = false;
+  const Outcome looked = run(true);
+  EXPECT_TRUE(looked.looked.back());
+  EXPECT_TRUE(looked.state == spared.state);
 }
 
 TEST_F(Recording, HoldsClipping) {

@@ -19,7 +19,7 @@ struct ForwardTask {
   SelectTask select;
   View centered;
   PackedViews packed;
-  std::function<void()> selected = {};  // where given: called when sparse codes are there, without gradients
+  std::function<void()> selected = {};  // where given (TopK): called when codes are there, without gradients
 };
 
 class Architecture {

@@ -25,7 +25,6 @@ class Relu final : public Architecture {
       int32_t overflow = 0;
       backend.read(&overflow, task.select.overflow.data, sizeof overflow);
       if (overflow != 0) return false;
-      if (task.selected) task.selected();
       backend.decode(task.decode);
       return true;
     }

@@ -68,6 +68,7 @@ void CudaBackendImpl<Low>::release() {
   graphs_.clear();
   gemm_.reset();
   scratch_.reset();
+  stage_.release();
   device_.clear();
   host_.clear();
 }

@@ -34,6 +34,10 @@ void Stage::reserve(size_t bytes) {
     if (slot.memory.bytes() < bytes) slot.memory = gpu::Memory(bytes);
 }
 
+void Stage::release() {
+  for (Slot& slot : slots_) slot.memory = {};
+}
+
 std::byte* Stage::copy(const void* from, size_t bytes, const gpu::Stream& compute) {
   reserve(bytes);
   Slot& slot = slots_[count_ % 2];

@@ -31,6 +31,7 @@ class Mailbox {
 class Stage {
  public:
   void reserve(size_t bytes);
+  void release();  // nothing of it is in use any more
   // Valid until the next but one call. Returns when `from` may be overwritten.
   std::byte* copy(const void* from, size_t bytes, const gpu::Stream& compute);
 
