@@ -148,16 +148,13 @@ def copy_data(source, folder):
     shutil.copytree(source / "tests/golden", folder / "tests/golden", ignore=shutil.ignore_patterns("*.py"))
 
 
-def add_baseline(folder, path):
-    """The dense program to compare with, which is not this repository's: only where it is asked for."""
-    shutil.copyfile(path, folder / "torch_sae.py")
-
-
 def checksum(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def pack(source, build, folder):
+def pack(source, build, folder, baseline=None):
+    """BASELINE, the dense program to compare with, is not this repository's: in the folder only where it is asked for."""
+    dense = baseline.read_bytes() if baseline else None  # it may be the one that lies in the folder
     programs, tests = programs_of(build)
     check_filters(tests)
     copied, replaced = libraries_of(programs + tests)
@@ -171,6 +168,8 @@ def pack(source, build, folder):
         write_stand_in(name, real, users, folder / "stand_ins" / name)
     copy_data(source, folder)
     copy_checks(source, folder)
+    if dense is not None:
+        (folder / "torch_sae.py").write_bytes(dense)
     steps = 200
     binaries = [path for part in ("bin", "lib", "stand_ins") for path in sorted((folder / part).iterdir())]
     manifest = {"tests": [path.name for path in tests],
