@@ -17,7 +17,7 @@ const FIRST_METRICS = ["loss", "fvu", "l0", "dead_fraction", "lr", "activations_
 
 interface Read {
   curves: Curves | null;
-  metrics: readonly string[]; // that it has anywhere, whatever the charts are zoomed to
+  metrics: readonly string[] | null; // that it has anywhere, whatever the charts are zoomed to; null: not read
   problem: string | null;
 }
 
@@ -32,7 +32,7 @@ function Reader({ training, group, tell }: ReaderProps) {
   const { id } = training;
   const { curves: all, problem } = use_curves(id);
   const curves = use_zoomed(id, all, group, batch_of(training));
-  useEffect(() => tell([id, { curves, metrics: Object.keys(all?.columns ?? {}), problem }]), [id, all, curves, problem, tell]);
+  useEffect(() => tell([id, { curves, metrics: all ? Object.keys(all.columns) : null, problem }]), [id, all, curves, problem, tell]);
   return null;
 }
 
@@ -76,10 +76,10 @@ interface Props {
   remove_metric: (name: string) => void;
 }
 
-// What some run has. While nothing was read, everything may come.
+// What some run has. While one was not read, everything may come.
 function has_values(runs: Run[], read: Readonly<Record<string, Read>>): (metric: string) => boolean {
-  const known = new Set(runs.flatMap(({ training }) => read[training.id]?.metrics ?? []));
-  return (metric) => known.size === 0 || known.has(metric);
+  const of_each = runs.map(({ training }) => read[training.id]?.metrics ?? null);
+  return (metric) => of_each.some((known) => known === null || known.includes(metric));
 }
 
 interface MoreMetricsProps extends Pick<Props, "catalog" | "metrics" | "add_metric"> {
