@@ -113,6 +113,7 @@ TEST(RunConfig, ATreeIsNotValidated) {
   EXPECT_EQ(tree, nlohmann::json::parse(
                       R"({"odd": true, "name": "b", "sae": {"k": [8, 16]}, "train": {"lr": [1e-3, 3e-4]}})"));
   EXPECT_THROW(load_config_tree(path, {"sae.kk=1"}), ConfigError);
+  EXPECT_THROW(load_config_tree(path, {"name=\xff"}), Error) << "no UTF-8";
   EXPECT_THROW(load_run_config(path, {}), ConfigError);
   std::ofstream(path) << "sae = 1\n";
   try {

@@ -135,6 +135,11 @@ void apply_override(Json& tree, const std::string& override_text, const std::str
   } catch (const toml::parse_error&) {
     parsed = value;
   }
+  try {
+    static_cast<void>(parsed.dump());
+  } catch (const Json::exception&) {
+    fail(ErrorCode::bad_config, "--set {} holds bytes that are no UTF-8", name);
+  }
   std::string pointer = "/" + name;
   std::replace(pointer.begin(), pointer.end(), '.', '/');
   try {
