@@ -42,9 +42,20 @@ struct Asked {
   std::optional<DataShape> data;  // absent: its activations are not on this machine
 };
 
+// What is wrong with a configuration is told with its source.
+template <typename Work>
+auto naming(const std::string& source, const Work& work) {
+  try {
+    return work();
+  } catch (const ConfigError& error) {
+    throw ConfigError(error.problems(), source);
+  }
+}
+
 Asked asked_training(const std::string& source, const std::vector<std::string>& overrides,
                      const std::string& worker) {
-  Asked asked{load_config_tree(source, overrides), load_run_config(source, overrides), source, std::nullopt};
+  const Json tree = load_config_tree(source, overrides);  // once: it may be a pipe
+  Asked asked{tree, naming(source, [&] { return run_config_from_json(tree); }), source, std::nullopt};
   const ActivationsConfig& activations = asked.config.activations;
   if (activations.path.empty() || !std::filesystem::exists(activations.path)) return asked;
   SignalRequests signals;
@@ -55,11 +66,8 @@ Asked asked_training(const std::string& source, const std::vector<std::string>& 
 }
 
 Estimate estimate_asked(const Asked& asked, const EstimateDevices& devices) {
-  try {
-    return estimate_on(asked.config, asked.data, devices, static_cast<int64_t>(allowed_cores().size()));
-  } catch (const ConfigError& error) {
-    throw ConfigError(error.problems(), asked.source);
-  }
+  const auto cores = static_cast<int64_t>(allowed_cores().size());
+  return naming(asked.source, [&] { return estimate_on(asked.config, asked.data, devices, cores); });
 }
 
 Asked asked_model(const Options& options) {
@@ -70,7 +78,8 @@ Asked asked_model(const Options& options) {
   if (options.k > 0) tree["sae"]["k"] = options.k;
   if (!options.architecture.empty()) tree["sae"]["architecture"] = options.architecture;
   if (!options.dtype.empty()) tree["train"]["dtype"] = options.dtype;
-  return {tree, run_config_from_json(tree), "--model " + options.model, std::nullopt};
+  const std::string source = "--model " + options.model;
+  return {tree, naming(source, [&] { return run_config_from_json(tree); }), source, std::nullopt};
 }
 
 void print_speed(const Json& json, bool served) {
@@ -188,11 +197,9 @@ Json estimate_there(const net::ServerAddress& server, const Asked& asked, const 
 std::optional<RunConfig> resolve(const Asked& asked, const DeviceNames& devices) {
   if (!asked.data) return std::nullopt;
   const auto count = std::max<int64_t>(devices.automatic, static_cast<int64_t>(devices.names.size()));
-  try {
-    return resolve_run_config(asked.config, asked.data->d_in, asked.data->rows, count);
-  } catch (const ConfigError& error) {
-    throw ConfigError(error.problems(), asked.source);
-  }
+  return naming(asked.source, [&] {
+    return std::optional(resolve_run_config(asked.config, asked.data->d_in, asked.data->rows, count));
+  });
 }
 
 // {steps, duration_s} where the speed is known.
