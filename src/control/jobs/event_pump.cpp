@@ -24,21 +24,18 @@ class Speed {
  public:
   void measure(const AppliedEvent& event) {
     const std::lock_guard lock(mutex_);
-    if (event.event == "started") {
-      total_ = event.data.value("total_steps", int64_t{0});
-      first_.reset();
-    }
+    if (event.event == "started") first_.reset();
     const auto step = event.data.find("step");
     if (event.event != "metrics" || step == event.data.end() || !step->is_number_integer()) return;
     last_ = {step->get<int64_t>(), static_cast<double>(event.time_ms) / 1e3};
     if (!first_) first_ = last_;  // what came before it, a start, is no measure of what is to come
   }
 
-  std::optional<double> end() const {
+  std::optional<double> end(int64_t total_steps) const {
     const std::lock_guard lock(mutex_);
     if (!first_ || last_.step <= first_->step || last_.time <= first_->time) return std::nullopt;
     const double step_s = (last_.time - first_->time) / static_cast<double>(last_.step - first_->step);
-    return last_.time + step_s * static_cast<double>(total_ - last_.step);
+    return last_.time + step_s * static_cast<double>(total_steps - last_.step);
   }
 
  private:
@@ -47,7 +44,6 @@ class Speed {
     double time = 0;  // epoch seconds
   };
   mutable std::mutex mutex_;
-  int64_t total_ = 0;
   std::optional<Point> first_;
   Point last_;
 };
@@ -133,17 +129,26 @@ bool EventPump::read_once(Run& run) {
   }
   for (const AppliedEvent& event : events) {
     run.speed.measure(event);
-    if (event.event == "started") on_started_(run.id);
+    if (event.event == "started") tell_started(run);
     board_.tell(run.id, event);
   }
   return !events.empty();
 }
 
-std::optional<double> EventPump::predicted_end(const std::string& training) const {
+// It is not read again: where the store has just gone, the supervisor sees by RUN/status.json that it runs.
+void EventPump::tell_started(const Run& run) {
+  try {
+    on_started_(run.id);
+  } catch (const Error& error) {
+    log_line(LogLevel::warning, fmt::format("training {}: {}", run.id, error.what()));
+  }
+}
+
+std::optional<double> EventPump::predicted_end(const std::string& training, int64_t total_steps) const {
   const std::lock_guard lock(mutex_);
   const auto found = runs_.find(training);
   if (found == runs_.end()) return std::nullopt;
-  return found->second->speed.end();
+  return found->second->speed.end(total_steps);
 }
 
 std::vector<std::shared_ptr<EventPump::Run>> EventPump::runs_due(bool all) const {

@@ -32,9 +32,9 @@ class EventPump {
   void drain(const std::string& training);
   void leave(const std::string& training);
 
-  // When the training reaches its last step, at the speed of this attempt so far; epoch seconds. Absent: not
-  // known yet.
-  std::optional<double> predicted_end(const std::string& training) const;
+  // When the training reaches its last step, which is `total_steps`, at the speed of this attempt so far;
+  // epoch seconds. Absent: not known yet.
+  std::optional<double> predicted_end(const std::string& training, int64_t total_steps) const;
 
  private:
   struct Run;
@@ -42,6 +42,7 @@ class EventPump {
   void mark_changed();
   void read_due(Run& run);
   bool read_once(Run& run);  // true: there may be more
+  void tell_started(const Run& run);
   std::vector<std::shared_ptr<Run>> runs_due(bool all) const;
 
   Database& database_;

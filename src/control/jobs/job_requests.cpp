@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -131,22 +132,35 @@ std::vector<TrainingRow> Jobs::create(std::vector<TrainingRow> rows, bool now) {
     if (const auto why = hindrance(decisions, rows); !why.empty()) throw Refused("gpu_unavailable", why);
     impl.board.create(rows);
   }
-  impl.look_and_go_on();
+  // A look starts as many as it has time for.
   std::string why;
-  for (TrainingRow& row : rows) {
-    row = need(impl.board.store(), row.id);
-    if (row.status == Status::queued) why = row.reason_message.value_or("its devices are busy");
-  }
-  if (why.empty()) return rows;
-  // A stranger took a device in this moment.
-  for (const TrainingRow& row : rows) {
-    if (row.status == Status::queued) {
-      erase(row.id);
-    } else {
-      control(row.id, {.action = Action::cancel});
+  size_t waiting = rows.size();
+  for (size_t before = waiting + 1; waiting > 0 && waiting < before;) {
+    impl.look_and_go_on();
+    before = std::exchange(waiting, 0);
+    for (TrainingRow& row : rows) {
+      row = need(impl.board.store(), row.id);
+      if (row.status != Status::queued) continue;
+      ++waiting;
+      why = row.reason_message.value_or("its devices are busy");
     }
   }
+  if (waiting == 0) return rows;
+  // A stranger took a device in this moment.
+  for (const TrainingRow& row : rows) withdraw(row);
   throw Refused("gpu_unavailable", why);
+}
+
+// It may be starting, or have ended, since it was read.
+void Jobs::withdraw(const TrainingRow& row) {
+  try {
+    if (row.status == Status::queued) return erase(row.id);
+  } catch (const Refused&) {
+  }
+  try {
+    control(row.id, {.action = Action::cancel});
+  } catch (const Refused&) {
+  }
 }
 
 TrainingRow Jobs::control(const std::string& id, const ControlRequest& request) {

@@ -5,6 +5,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <nlohmann/json.hpp>
+
 #include "common/base/proc.h"
 #include "control/jobs/job_launch.h"
 
@@ -33,15 +36,29 @@ bool JobWatch::has_ended() const {
 }
 
 const std::optional<ExitStatus>& JobWatch::reap() {
+  ended_.reset();  // readable for ever: whatever is left to do is tried again by the clock
   if (!status_) status_ = reap_child(process_.pid);
   return status_;
 }
 
 bool JobWatch::swept(const std::string& training) const {
-  const int64_t session = boot_id_ == boot_id() ? process_.pid : -1;  // since then the number is another's
+  // The number is another's since another boot, or where a process has it that began later; as long as it is
+  // that of a session of ours it is not given out again.
+  const ProcessStat now = process_stat(process_.pid);
+  const bool given_again = now.state != '\0' && now.start_time != process_.start_time;
+  const int64_t session = boot_id_ == boot_id() && !given_again ? process_.pid : -1;
   const auto left = processes_of(session, mark_of(training));
   kill_all(left);
   return left.empty();
+}
+
+bool JobWatch::says_it_runs() const {
+  std::ifstream file(run_ / "status.json");
+  const auto status = nlohmann::json::parse(file, nullptr, false);
+  if (!status.is_object()) return false;
+  const auto state = status.value("state", "");
+  return (state == "running" || state == "finalizing") && status.value("pid", int64_t{0}) == process_.pid &&
+         status.value("start_time", int64_t{0}) == process_.start_time;
 }
 
 double JobWatch::silence(double now) {

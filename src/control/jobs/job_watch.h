@@ -17,13 +17,17 @@ class JobWatch {
   JobWatch(const TrainingRow& training, std::filesystem::path run, double now);
 
   const ProcessId& process() const { return process_; }
-  int ended_fd() const { return ended_.get(); }  // readable once it has ended; -1: it cannot be watched
-  bool has_ended() const;                        // proven; another boot of the machine is a proof
-  const std::optional<ExitStatus>& reap();       // how, where it was a child of this process
+  int ended_fd() const {
+    return ended_.get();
+  }                                         // readable once it has ended; -1: cannot be watched, or reaped
+  bool has_ended() const;                   // proven; another boot of the machine is a proof
+  const std::optional<ExitStatus>& reap();  // how, where it was a child of this process
 
   // Kills what is left of its processes; true once nothing is.
   bool swept(const std::string& training) const;
 
+  // By RUN/status.json, which its ranks have begun to train.
+  bool says_it_runs() const;
   // Seconds without a sign of life: RUN/status.json is written, or at least touched, every second.
   double silence(double now);
   double age(double now) const { return now - started_; }

@@ -39,7 +39,7 @@ Jobs::Impl::Impl(JobsOptions given, Database& database, Leases& its_leases, Moni
       trash(runs() / ".trash"),
       supervisor({runs(), options.hang_after}, board, pump, leases),
       starter(options, board, leases, monitor, metrics, measured_runs,
-              [this](const std::string& id) { return pump.predicted_end(id); }),
+              [this](const TrainingRow& row) { return pump.predicted_end(row.id, row.total_steps); }),
       wake_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 void Jobs::Impl::on_started(const std::string& id) {
@@ -68,7 +68,9 @@ void Jobs::Impl::look() {
                         [](int64_t pid, int64_t start) { return !has_ended(pid, start); });
     recovered = true;
   }
+  starter.settle();
   const auto active = board.store().active(options.server_id);
+  supervisor.keep_only(active);
   const auto queued = board.store().queued(options.server_id);
   const bool waits = !queued.empty() || std::any_of(active.begin(), active.end(),
                                                     [](const auto& row) { return row.launcher_pid == 0; });

@@ -89,6 +89,8 @@ class Jobs {
   Look last_look() const;
 
  private:
+  void withdraw(const TrainingRow& row);
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

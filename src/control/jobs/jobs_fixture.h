@@ -21,7 +21,8 @@ namespace saemill::testing_tools {
 
 // finish: two steps and an SAE. wait: until a signal. leave: as wait, and a process in another session.
 // saves: as wait, after checkpoints of steps 1 and 2. flaky: dies at its first start, then finish. refuse:
-// exits 65 without a word in its folder. lost: says 75. silent: no sign of life, and deaf to signals.
+// exits 65 without a word in its folder. lost: says 75. silent: no sign of life, and deaf to signals. mute:
+// as wait, without a line of events.
 inline constexpr const char* kLauncher = R"sh(#!/bin/sh
 run=$4
 say() { n=$(($(wc -l < "$run/events.jsonl") + 1)); printf '{"seq":%d,"time":"2026-01-01T00:00:00Z","attempt":1,%s}\n' $n "$1" >> "$run/events.jsonl"; }
@@ -38,6 +39,11 @@ echo "$@" >> "$run/started"
 kind=$(sed -n 's/.*"name": "\([a-z]*\)".*/\1/p' "$run/config.json" | head -1)
 [ $kind = silent ] && { trap '' TERM INT USR2; while :; do sleep 0.05; done; }
 [ $kind = refuse ] && { echo "the shard is truncated"; exit 65; }
+[ $kind = mute ] && while :; do
+  set -- $(cat /proc/$$/stat)
+  echo "{\"state\":\"running\",\"pid\":$$,\"start_time\":${22}}" > "$run/status.json"
+  sleep 0.05
+done
 chosen=$(echo "$@" | sed -n 's/.*--from-checkpoint step-0*\([0-9]*\).*/\1/p')
 [ -n "$chosen" ] && say '"event":"rewind","chosen":true,"step":'$chosen
 say '"event":"started","step":0,"total_steps":2'

@@ -157,6 +157,13 @@ TEST_F(JobsTest, ADeafOneIsCancelledToo) {
   EXPECT_TRUE(eventually([&] { return row(id).launcher_pid == 0; }, 30));
 }
 
+// As where the server was killed after its `started` line was stored, and before it was heeded.
+TEST_F(JobsTest, RunsWhenItsStatusSaysSo) {
+  serve();
+  const std::string id = submit("mute");
+  EXPECT_TRUE(reaches(id, Status::running));
+}
+
 TEST_F(JobsTest, ItsTimeLimitPausesIt) {
   serve();
   TrainingRow asks = asked("wait");

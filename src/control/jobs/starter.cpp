@@ -62,7 +62,7 @@ void Starter::forget(const std::string& training) {
 }
 
 RunningJob Starter::running(const TrainingRow& training) const {
-  RunningJob job{training.id, device_list(training.device_uuids), predicted_end_(training.id)};
+  RunningJob job{training.id, device_list(training.device_uuids), predicted_end_(training)};
   if (training.time_limit_s) {  // which counts from the start of its launcher
     const double limit = epoch_seconds() - process_age(training.launcher_start_time) +
                          static_cast<double>(*training.time_limit_s);
@@ -122,12 +122,15 @@ Decisions Starter::foresee(const std::vector<TrainingRow>& active, const std::ve
   return schedule(input_of(active, all, snapshot));
 }
 
-bool Starter::place(const std::vector<TrainingRow>& active, const std::vector<TrainingRow>& queued,
-                    const Snapshot& snapshot) {
+void Starter::settle() {
   while (!owed_.empty()) {
     leases_.release(*owed_.begin());
     owed_.erase(owed_.begin());
   }
+}
+
+bool Starter::place(const std::vector<TrainingRow>& active, const std::vector<TrainingRow>& queued,
+                    const Snapshot& snapshot) {
   std::map<std::string, const TrainingRow*> rows;
   for (const TrainingRow& row : active) rows[row.id] = &row;
   for (const TrainingRow& row : queued) rows[row.id] = &row;

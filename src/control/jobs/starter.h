@@ -22,9 +22,12 @@ namespace saemill {
 // Not thread-safe.
 class Starter {
  public:
-  using PredictedEnd = std::function<std::optional<double>(const std::string& training)>;
+  using PredictedEnd = std::function<std::optional<double>(const TrainingRow& training)>;
   Starter(const JobsOptions& options, TrainingBoard& board, Leases& leases, Monitor& monitor,
           TrainingMetrics& metrics, const MeasuredRuns& measured_runs, PredictedEnd predicted_end);
+
+  // Gives back the leases that could not be given back when that was due. Error{retry}: the store is away.
+  void settle();
 
   // `active`: those that hold devices or have a launcher; of them, those that must start again wait too.
   // True: something was started, or is to be in another round, which is to come at once. Error{retry}: the

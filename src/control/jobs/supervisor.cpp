@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
@@ -31,6 +33,21 @@ std::vector<int> Supervisor::ended_fds() const {
   std::vector<int> fds;
   for (const auto& [id, watch] : watches_) fds.push_back(watch.ended_fd());
   return fds;
+}
+
+void Supervisor::keep_only(const std::vector<TrainingRow>& active) {
+  const auto has_launcher = [&](const std::string& id) {
+    return std::any_of(active.begin(), active.end(),
+                       [&](const auto& row) { return row.id == id && row.launcher_pid != 0; });
+  };
+  for (auto at = watches_.begin(); at != watches_.end();) {
+    if (has_launcher(at->first)) {
+      ++at;
+    } else {
+      pump_.leave(at->first);
+      at = watches_.erase(at);
+    }
+  }
 }
 
 void Supervisor::look_after(const TrainingRow& training) {
@@ -63,6 +80,7 @@ void Supervisor::attend(const TrainingRow& training, JobWatch& watch) {
   const double silent = watch.silence(now);
   watch.tell(training.status, training.finalized_from_step.has_value(), now);
   ending_ += !holds_devices(training.status);
+  if (training.status == Status::starting) see_that_it_runs(training, watch);
   if (silent > options_.hang_after && watch.killed_because().empty()) {
     const auto why = fmt::format("its launcher gave no sign of life for {:.0f} s and was killed", silent);
     log_line(LogLevel::warning, fmt::format("training {}: {}", training.id, why));
@@ -75,6 +93,11 @@ void Supervisor::attend(const TrainingRow& training, JobWatch& watch) {
     board_.change(training.id, Status::running, Status::pausing,
                   {"time_limit", fmt::format("its time limit of {} s is reached", *training.time_limit_s),
                    Severity::warning});
+}
+
+// Its `started` line moves it, unless the server or the store went away in between.
+void Supervisor::see_that_it_runs(const TrainingRow& training, const JobWatch& watch) {
+  if (watch.says_it_runs()) move(training, Cause::first_event, {"running", "its ranks are at work"}, {});
 }
 
 // Stopped in the middle of a start, or waits for one.
@@ -92,8 +115,10 @@ void Supervisor::conclude(const TrainingRow& training, JobWatch& watch) {
   if (!now) return;
   RunEnd end = read_run_end(run_of(training), watch.reap());
   if (end.kind == RunEnd::Kind::lost && !watch.killed_because().empty()) end.message = watch.killed_because();
-  if (!apply_end(*now, end, now->boot_id != boot_id()))
-    return;  // somebody moved it: the next look is of that
+  if (!apply_end(*now, end, now->boot_id != boot_id())) {
+    ++ending_;  // somebody moved it: the next look is of that
+    return;
+  }
   pump_.leave(training.id);
   watches_.erase(training.id);
 }

@@ -31,6 +31,9 @@ class Supervisor {
   // on where this one stopped.
   void look_after(const TrainingRow& training);
 
+  // `active` is all that there are: others were concluded though the store's answer to that was lost.
+  void keep_only(const std::vector<TrainingRow>& active);
+
   std::vector<int> ended_fds() const;  // any of them readable: look again
   bool is_ending() const { return ending_ > 0; }
   void begin_round() { ending_ = 0; }
@@ -38,6 +41,7 @@ class Supervisor {
  private:
   JobWatch& watch_of(const TrainingRow& training);
   void attend(const TrainingRow& training, JobWatch& watch);
+  void see_that_it_runs(const TrainingRow& training, const JobWatch& watch);
   void settle_without_launcher(const TrainingRow& training);
   void conclude(const TrainingRow& training, JobWatch& watch);
   bool apply_end(const TrainingRow& training, const RunEnd& end, bool rebooted);
