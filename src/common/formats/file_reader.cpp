@@ -10,13 +10,24 @@
 #include "common/base/error.h"
 
 namespace saemill {
+namespace {
+
+// What is there is wrong, or the machine is at the moment: a checkpoint that cannot be read just now is not
+// a damaged one.
+ErrorCode code_of(int error) {
+  for (const int lasting : {ENOENT, ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG, ENXIO, EACCES, EPERM})
+    if (error == lasting) return ErrorCode::bad_data;
+  return ErrorCode::retry;
+}
+
+}  // namespace
 
 // O_NONBLOCK: opening a named pipe must not wait for a writer. It has no effect on regular files.
 FileReader::FileReader(const std::filesystem::path& path)
     : path_(path), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
   if (fd_ < 0) {
     const int error = errno;
-    fail(ErrorCode::bad_data, "{}: cannot be read: {}", path.string(), std::strerror(error));
+    fail(code_of(error), "{}: cannot be read: {}", path.string(), std::strerror(error));
   }
   struct stat status {};
   const bool known = ::fstat(fd_, &status) == 0;
@@ -37,8 +48,7 @@ void FileReader::read_at(uint64_t offset, std::span<std::byte> out) const {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
       const int error = errno;
-      fail(ErrorCode::bad_data, "{}: cannot be read at byte {}: {}", path_.string(), offset,
-           std::strerror(error));
+      fail(code_of(error), "{}: cannot be read at byte {}: {}", path_.string(), offset, std::strerror(error));
     }
     if (n == 0) {
       fail(ErrorCode::bad_data, "{}: ends at byte {}; {} more bytes were expected", path_.string(), offset,

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <charconv>
 #include <string_view>
+#include <system_error>
+
+#include "common/base/error.h"
 
 namespace saemill {
 namespace {
@@ -35,12 +38,14 @@ fs::path parent(const fs::path& run) {
 std::vector<Found> list(const fs::path& run) {
   std::vector<Found> found;
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(parent(run), error)) {
-    std::string name = entry.path().filename().string();
+  for (fs::directory_iterator at(parent(run), error), end; !error && at != end; at.increment(error)) {
+    std::string name = at->path().filename().string();
     const bool old = name.ends_with(kOld);
     if (old) name.resize(name.size() - std::string_view(kOld).size());
-    if (const auto step = checkpoint_step(name)) found.push_back({*step, old, entry.path()});
+    if (const auto step = checkpoint_step(name)) found.push_back({*step, old, at->path()});
   }
+  if (error && error != std::errc::no_such_file_or_directory)
+    fail(ErrorCode::retry, "{}: cannot be read: {}", parent(run).string(), error.message());
   std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
     return a.step != b.step ? a.step > b.step : a.old < b.old;
   });

@@ -13,6 +13,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/error.h"
+#include "common/protocol/checkpoint_folders.h"
 #include "control/launch/fd.h"
 
 namespace saemill {
@@ -209,12 +210,7 @@ Json inspect_json(const fs::path& worker, const std::string& path, const std::st
 
 ResumePoint newest_checkpoint(const fs::path& worker, const fs::path& run, int64_t at_most,
                               SignalRequests& signals, const SignOfLife& alive) {
-  std::error_code error;
-  bool any = false;
-  for (const auto& entry : fs::directory_iterator(run / "checkpoints", error)) {
-    any = any || entry.path().filename().string().starts_with("step-");
-  }
-  if (!any) return {};
+  if (checkpoint_folders::list(run).empty()) return {};
   const Json json = ask_json(
       worker, {"checkpoints", run.string(), "--at-most", std::to_string(at_most), "--json"}, signals, alive);
   ResumePoint point;
