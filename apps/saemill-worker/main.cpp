@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "commands.h"
+#include "common/base/descriptors.h"
 #include "common/base/error.h"
 #include "common/base/version.h"
 
@@ -38,6 +39,7 @@ int run(int argc, char** argv) {
   }
   // Loops name their own number of threads; oneDNN must not take more than one inside them.
   omp_set_num_threads(1);
+  raise_descriptor_limit();
   return chosen();
 }
 

@@ -59,8 +59,7 @@ std::shared_ptr<const ActivationSet> open_activations(const ActivationsConfig& c
 }
 
 int run_train(const Options& options) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() == 1) return static_cast<int>(ErrorCode::retry);  // the launcher went before the line above
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // as the launcher did before exec(), and saw that it was there still
   install_signals(options.rank == 0);
   PipeReporter reporter(options.report_fd, options.rank);
   std::unique_ptr<Communicator> comm;

@@ -2,26 +2,19 @@
 #include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <thread>
 
 #include "commands.h"
+#include "common/base/descriptors.h"
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "serving.h"
 
 namespace saemill {
 namespace {
-
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 // SIGTERM and SIGINT, as a call on a thread of its own; nothing else of the process sees them.
 class StopSignals {
