@@ -236,6 +236,26 @@ TEST_F(Train, InterruptSavesAndResumeGoesOn) {
   EXPECT_NE(read(log()).find("train.seed"), std::string::npos);
 }
 
+TEST_F(Train, ActivationsThatGrewAreRefused) {
+  const fs::path data = folder_ / "data";
+  fs::copy(kSource + "/examples/activations", data);
+  const Words settings{"--set", "train.steps=500",
+                       "--set", "checkpoint.every_steps=0",
+                       "--set", "activations.path=" + data.string()};
+  const pid_t job = start(command("grew", 2, settings), log());
+  wait_for([&] { return read(folder_ / "grew" / "events.jsonl").find("\"metrics\"") != std::string::npos; });
+  ::kill(job, SIGINT);
+  EXPECT_EQ(finish(job), 130);
+  const fs::path shard = data / "blocks.1.resid_post-00000.safetensors";
+  fs::copy(shard, data / ("z" + shard.filename().string()));
+  Words again = settings;
+  again.push_back("--resume");
+  EXPECT_EQ(train("grew", 1, again), 65);
+  EXPECT_NE(read(log()).find("rows, and the checkpoint of step"), std::string::npos) << read(log());
+  fs::remove(data / ("z" + shard.filename().string()));
+  EXPECT_EQ(train("grew", 1, again), 0) << read(log());
+}
+
 TEST_F(Train, FinishEarlyExports) {
   const pid_t job = start(command("early", 1, {"--set", "train.steps=1000000"}), log());
   wait_for([&] { return read(folder_ / "early" / "events.jsonl").find("\"metrics\"") != std::string::npos; });

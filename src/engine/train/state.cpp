@@ -45,12 +45,13 @@ std::vector<CheckpointTensor> TrainingState::shared_tensors() const {
 }
 
 nlohmann::json TrainingState::to_json() const {
-  return {{"step", step}, {"scale", scale}, {"previous_l0", previous_l0}};
+  return {{"step", step}, {"scale", scale}, {"rows", rows}, {"previous_l0", previous_l0}};
 }
 
 void TrainingState::from_json(const nlohmann::json& json) {
   step = json.at("step").get<int64_t>();
   scale = json.at("scale").get<double>();
+  rows = json.value("rows", int64_t{0});
   previous_l0 = json.at("previous_l0").get<double>();
 }
 

@@ -33,6 +33,7 @@ struct TrainingState {
   Share share;
   int64_t step = 0;         // steps done
   double scale = 1;         // every activation is multiplied by it
+  int64_t rows = 0;         // of the activations, which their order depends on; 0: an earlier checkpoint
   double previous_l0 = -1;  // global mean of the step before; decides whether a ReLU step is sparse
 
   std::vector<CheckpointTensor> row_tensors() const;     // this rank's latents

@@ -1,6 +1,7 @@
 #include "engine/train/trainer.h"
 
 #include <algorithm>
+#include <array>
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
@@ -101,10 +102,28 @@ class Trainer {
       initialize_state(state_, config_, *architecture_, start_, backend_, comm_);
       start_ = {};
     }
+    check_rows();
     // Ranks read at their own pace, and the exchange between GPUs does not know LongWork.
     comm_.barrier();
     backend_.pack(state_.weights, state_.packed, state_.share.first_latent, state_.share.last_latent);
     step_.share_state();
+  }
+
+  // The order of the data is a function of their number: with another one rows would be repeated or left out.
+  void check_rows() {
+    const auto rows = static_cast<double>(set_->rows());
+    std::array<double, 2> most{rows, -rows};
+    comm_.all_reduce(most, Reduce::max);
+    if (most[0] != -most[1])
+      fail(ErrorCode::bad_data,
+           "{}: one rank found {} rows and another {}; accepted: files that stay as they are",
+           config_.activations.path, -most[1], most[0]);
+    if (state_.rows > 0 && state_.rows != set_->rows())
+      fail(ErrorCode::bad_data,
+           "{}: holds {} rows, and the checkpoint of step {} is of a training on {}; accepted: the same "
+           "activations",
+           config_.activations.path, set_->rows(), state_.step, state_.rows);
+    state_.rows = set_->rows();
   }
 
   void save(bool asked) {
