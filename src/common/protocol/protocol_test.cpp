@@ -130,6 +130,11 @@ TEST(RunConfig, KeysThatChangeResults) {
   b.train.log_every = 1;
   b.name = "other";
   EXPECT_EQ(keys_that_change_results(a, b), std::vector<std::string>{"train.seed"});
+  b = a;
+  b.train.micro_batch_size = 512;
+  EXPECT_TRUE(keys_that_change_results(a, b).empty());
+  a.sae.architecture = b.sae.architecture = "relu";
+  EXPECT_EQ(keys_that_change_results(a, b), std::vector<std::string>{"train.micro_batch_size"});
 }
 
 TEST(ConfigSchema, HasEveryKeyWithItsDefault) {

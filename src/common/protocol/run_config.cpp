@@ -288,8 +288,13 @@ RunConfig resolve_run_config(RunConfig config, int64_t d_in, int64_t rows, int64
 std::vector<std::string> keys_that_change_results(const RunConfig& a, const RunConfig& b) {
   RunConfig left = a, right = b;
   std::vector<std::string> keys;
-  for (const ConfigKey& key : config_table())
-    if (key.changes_results && get_value(left, key) != get_value(right, key)) keys.emplace_back(key.name);
+  // A ReLU micro-batch with too many active latents goes the dense way, and so how large it is counts.
+  const bool micro_counts = a.sae.architecture == "relu";
+  for (const ConfigKey& key : config_table()) {
+    const bool counts =
+        key.changes_results || (micro_counts && std::string_view(key.name) == "train.micro_batch_size");
+    if (counts && get_value(left, key) != get_value(right, key)) keys.emplace_back(key.name);
+  }
   return keys;
 }
 

@@ -53,7 +53,7 @@ struct TrainConfig {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double clip_norm = 0;          // 0: off
-  int64_t micro_batch_size = 0;  // 0: by plan; never changes results
+  int64_t micro_batch_size = 0;  // 0: by plan; never changes results of topk
   int64_t seed = 0;
   std::string dtype = "bf16";  // bf16 | f32
   int64_t log_every = 50;
@@ -122,7 +122,7 @@ RunConfig load_run_config(const std::filesystem::path& path, const std::vector<s
 RunConfig resolve_run_config(RunConfig config, int64_t d_in, int64_t rows, int64_t device_count);
 
 // The full names of the keys whose values differ and whose change would change the result of a resumed run
-// (name, log_every, micro_batch_size and checkpoint.* may differ). Both resolved.
+// (name, log_every, topk's micro_batch_size and checkpoint.* may differ). Both resolved.
 std::vector<std::string> keys_that_change_results(const RunConfig& a, const RunConfig& b);
 
 }  // namespace saemill
