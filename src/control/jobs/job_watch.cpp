@@ -55,10 +55,13 @@ bool JobWatch::swept(const std::string& training) const {
 bool JobWatch::says_it_runs() const {
   std::ifstream file(run_ / "status.json");
   const auto status = nlohmann::json::parse(file, nullptr, false);
-  if (!status.is_object()) return false;
-  const auto state = status.value("state", "");
-  return (state == "running" || state == "finalizing") && status.value("pid", int64_t{0}) == process_.pid &&
-         status.value("start_time", int64_t{0}) == process_.start_time;
+  // Of whatever type they are: one spoilt file must not hold up all trainings.
+  const auto has = [&](const char* key, const nlohmann::json& value) {
+    const auto found = status.find(key);
+    return found != status.end() && *found == value;
+  };
+  return (has("state", "running") || has("state", "finalizing")) && has("pid", process_.pid) &&
+         has("start_time", process_.start_time);
 }
 
 double JobWatch::silence(double now) {

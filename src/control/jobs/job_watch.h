@@ -17,11 +17,9 @@ class JobWatch {
   JobWatch(const TrainingRow& training, std::filesystem::path run, double now);
 
   const ProcessId& process() const { return process_; }
-  int ended_fd() const {
-    return ended_.get();
-  }                                         // readable once it has ended; -1: cannot be watched, or reaped
-  bool has_ended() const;                   // proven; another boot of the machine is a proof
-  const std::optional<ExitStatus>& reap();  // how, where it was a child of this process
+  int ended_fd() const { return ended_.get(); }  // readable once it has ended; -1: not watched, or reaped
+  bool has_ended() const;                        // proven; another boot of the machine is a proof
+  const std::optional<ExitStatus>& reap();       // how, where it was a child of this process
 
   // Kills what is left of its processes; true once nothing is.
   bool swept(const std::string& training) const;
